@@ -49,3 +49,28 @@ pub struct Principal {
     /// Which accounts it may see.
     pub grant: Grant,
 }
+
+/// A user that may log in: the principal and the verifier of its password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The login name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Which accounts it may see.
+    pub grant: Grant,
+    /// The password's verifier in PostgreSQL's text form, `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`
+    /// (RFC 5803, RFC 7677). It lets the server check a password; it does not let anybody log in.
+    pub verifier: String,
+}
+
+impl Login {
+    /// The principal that this login becomes once its password is checked.
+    pub fn principal(&self) -> Principal {
+        Principal {
+            name: self.name.clone(),
+            role: self.role,
+            grant: self.grant.clone(),
+        }
+    }
+}
