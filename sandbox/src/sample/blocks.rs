@@ -87,10 +87,10 @@ impl Blocks {
             let bundle = made.bundles[index];
             let wanted = scale * bundle.weight / weights;
             let covered = covered_accounts(bundle.cover, linked);
-            for account in 0..=linked {
+            for (account, share) in shares.iter().enumerate() {
                 let word = at(spec.seed, &[21, index as u64, account as u64]);
                 let count = if bundle.cover == Cover::None {
-                    (wanted * shares[account] / all_shares + unit(word)) as u64
+                    (wanted * share / all_shares + unit(word)) as u64
                 } else if covered.contains(&account) {
                     ((wanted / covered.len() as f64 + unit(word)) as u64).max(2)
                 } else {

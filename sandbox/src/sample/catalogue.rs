@@ -82,20 +82,20 @@ pub enum Cover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentOption {
     /// Monthly or hourly fees alone.
-    NoUpfront,
+    Fees,
     /// Half at once, half as fees.
-    PartialUpfront,
+    Mixed,
     /// All at once.
-    AllUpfront,
+    Upfront,
 }
 
 impl PaymentOption {
     /// AWS's words.
     pub fn text(self) -> &'static str {
         match self {
-            Self::NoUpfront => "No Upfront",
-            Self::PartialUpfront => "Partial Upfront",
-            Self::AllUpfront => "All Upfront",
+            Self::Fees => "No Upfront",
+            Self::Mixed => "Partial Upfront",
+            Self::Upfront => "All Upfront",
         }
     }
 }

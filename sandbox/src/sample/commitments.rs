@@ -76,12 +76,12 @@ pub fn plan_rate(plan: usize, on_demand: i64) -> i64 {
 /// Splits an hourly price into the amortised upfront part and the recurring part.
 fn split(payment: PaymentOption, hourly: i64) -> (i64, i64) {
     match payment {
-        PaymentOption::NoUpfront => (0, hourly),
-        PaymentOption::PartialUpfront => {
+        PaymentOption::Fees => (0, hourly),
+        PaymentOption::Mixed => {
             let upfront = hourly / 2 / STEP * STEP;
             (upfront, hourly - upfront)
         }
-        PaymentOption::AllUpfront => (hourly, 0),
+        PaymentOption::Upfront => (hourly, 0),
     }
 }
 
@@ -94,21 +94,21 @@ pub fn plans(spec: &SampleSpec, calendar: &Calendar, blocks: &Blocks) -> Vec<Pla
     let terms = [
         (
             0,
-            PaymentOption::NoUpfront,
+            PaymentOption::Fees,
             "ComputeSavingsPlans",
             "",
             calendar.months[0].plus(-4).start() + 9 * day,
         ),
         (
             0,
-            PaymentOption::PartialUpfront,
+            PaymentOption::Mixed,
             "EC2InstanceSavingsPlans",
             "c6i",
             month(1).start() + 3 * day,
         ),
         (
             linked,
-            PaymentOption::AllUpfront,
+            PaymentOption::Upfront,
             "ComputeSavingsPlans",
             "",
             month(2).start() + 7 * day,
@@ -193,9 +193,9 @@ pub fn reservations(spec: &SampleSpec, calendar: &Calendar, blocks: &Blocks) -> 
         let word = at(spec.seed, &[42, index as u64]);
         let last = calendar.months.len() as i32 - 1;
         let (months, hours) = match payment {
-            PaymentOption::NoUpfront => (-3, THREE_YEARS),
-            PaymentOption::PartialUpfront => (1.min(last), ONE_YEAR),
-            PaymentOption::AllUpfront => (2.min(last), THREE_YEARS),
+            PaymentOption::Fees => (-3, THREE_YEARS),
+            PaymentOption::Mixed => (1.min(last), ONE_YEAR),
+            PaymentOption::Upfront => (2.min(last), THREE_YEARS),
         };
         let start = calendar.months[0].plus(months).start() + 86_400 * random::below(word, 20) as i64;
         let term = start..start + hours * 3600;
