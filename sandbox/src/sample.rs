@@ -94,8 +94,8 @@ pub struct SampleSpec {
     pub end: YearMonth,
     /// Hours or days.
     pub granularity: Granularity,
-    /// Rows over all months, approximately: it sets the number of resources. Every export has some hundred rows a month
-    /// and some ten an hour or day (fees, commitments and their usage), whatever is asked for.
+    /// Rows over all months, approximately: it sets the number of resources. As every kind of resource occurs, an export has
+    /// at least about a hundred rows for each hour or day and a hundred for each month, whatever is asked for.
     pub rows: u64,
     /// Rows of a file, approximately. AWS splits at about a million.
     pub rows_per_file: u64,

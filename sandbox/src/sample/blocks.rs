@@ -87,15 +87,22 @@ impl Blocks {
             let bundle = made.bundles[index];
             let wanted = scale * bundle.weight / weights;
             let covered = covered_accounts(bundle.cover, linked);
+            let mut counts: Vec<u64> = Vec::with_capacity(shares.len());
             for (account, share) in shares.iter().enumerate() {
-                let word = at(spec.seed, &[21, index as u64, account as u64]);
-                let count = if bundle.cover == Cover::None {
-                    (wanted * share / all_shares + unit(word)) as u64
+                let chance = unit(at(spec.seed, &[21, index as u64, account as u64]));
+                counts.push(if bundle.cover == Cover::None {
+                    (wanted * share / all_shares + chance) as u64
                 } else if covered.contains(&account) {
-                    ((wanted / covered.len() as f64 + unit(word)) as u64).max(2)
+                    ((wanted / covered.len() as f64 + chance) as u64).max(2)
                 } else {
                     0
-                };
+                });
+            }
+            // However small the organisation, every kind occurs.
+            if counts.iter().all(|count| *count == 0) {
+                counts[1 + index % linked] = 1;
+            }
+            for (account, count) in counts.into_iter().enumerate() {
                 made.fill(spec, calendar, index, account, count);
             }
         }

@@ -14,7 +14,7 @@ pub const COMPUTE: &[Bundle] = &[
     ec2!(3.0, Cover::None, "t3.medium", "General purpose", 2.0, 2, 4, 0.0416),
     ec2!(0.3, Cover::None, "g5.xlarge", "GPU instance", 8.0, 4, 16, 1.006),
     ec2!(
-        7.0,
+        9.0,
         Cover::Plan(0),
         "m6i.2xlarge",
         "General purpose",
@@ -23,10 +23,10 @@ pub const COMPUTE: &[Bundle] = &[
         32,
         0.384
     ),
-    ec2!(4.5, Cover::Plan(1), "c6i.xlarge", "Compute optimized", 8.0, 4, 8, 0.17),
+    ec2!(5.5, Cover::Plan(1), "c6i.xlarge", "Compute optimized", 8.0, 4, 8, 0.17),
     ec2!(3.0, Cover::Plan(2), "m6g.large", "General purpose", 4.0, 2, 8, 0.077),
     ec2!(
-        3.0,
+        4.0,
         Cover::Reservation(PaymentOption::Fees),
         "r5.xlarge",
         "Memory optimized",
