@@ -6,7 +6,9 @@
 
 pub mod catalog;
 pub mod error;
+pub mod history;
 pub mod id;
+pub mod ingest;
 pub mod limit;
 pub mod money;
 pub mod port;
