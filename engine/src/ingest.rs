@@ -11,7 +11,7 @@
 mod columns;
 mod delivery;
 mod period;
-mod pinned;
+pub(crate) mod pinned;
 mod run;
 mod schedule;
 mod survey;

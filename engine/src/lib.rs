@@ -4,6 +4,7 @@
 //! SQL text, no socket, no AWS client, no environment variable, and no clock but [`port::Clock`]: whatever it needs from
 //! outside comes through the traits of [`port`]. ARCHITECTURE.md has the map and the invariants.
 
+pub mod account;
 pub mod catalog;
 pub mod error;
 pub mod history;

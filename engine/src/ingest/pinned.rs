@@ -36,7 +36,7 @@ impl From<Error> for Stop {
 
 /// One pinned file.
 #[derive(Debug, Clone)]
-pub(super) struct PinnedReader {
+pub(crate) struct PinnedReader {
     store: Arc<dyn ObjectStore>,
     path: Path,
     e_tag: String,
@@ -44,7 +44,7 @@ pub(super) struct PinnedReader {
 }
 
 impl PinnedReader {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, path: Path, e_tag: String, size: u64) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, path: Path, e_tag: String, size: u64) -> Self {
         Self {
             store,
             path,
