@@ -111,7 +111,7 @@ fn an_explicit_deny_wins() {
     let caller = user(&[allow, deny]);
     let denied = Decision::Denied(Denial {
         explicit: true,
-        by: DeniedBy::IdentityPolicy,
+        by: DeniedBy::Identity,
     });
     assert_eq!(decide(&caller, "s3:GetObject", ARN, &Context::default()), denied);
     assert_eq!(
@@ -120,7 +120,7 @@ fn an_explicit_deny_wins() {
     );
     let implicit = Decision::Denied(Denial {
         explicit: false,
-        by: DeniedBy::IdentityPolicy,
+        by: DeniedBy::Identity,
     });
     assert_eq!(decide(&user(&[]), "s3:GetObject", ARN, &Context::default()), implicit);
 }

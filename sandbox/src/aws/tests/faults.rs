@@ -185,8 +185,9 @@ async fn a_flipped_byte_goes_unnoticed_by_the_transport() {
         .sandbox
         .inject(on_get(FaultKind::FlipByte { offset: 1234 }).times(1));
     let read = read(&organisation).await.unwrap();
+    let stored = body();
     let different: Vec<usize> = (0..read.len())
-        .filter(|position| read[*position] != body()[*position])
+        .filter(|position| read[*position] != stored[*position])
         .collect();
     assert_eq!(different, [1234]);
 }

@@ -314,6 +314,19 @@ fn encoded(key: &str) -> String {
 }
 
 #[tokio::test]
+async fn virtual_hosted_style() {
+    let Organisation { sandbox, admin } = Organisation::start().await;
+    sandbox.put_object(BUCKET, "folder/k", "content").await.unwrap();
+    let mut get = Raw::s3("GET", "/folder/k");
+    get.host = Some(format!("{BUCKET}.localhost:{}", sandbox.endpoint().port().unwrap()));
+    let reply = get.send(&sandbox, &admin).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "content"));
+    let mut list = Raw::s3("GET", "/?list-type=2");
+    list.host = Some(format!("{BUCKET}.localhost"));
+    assert_eq!(list.send(&sandbox, &admin).await.element("Key"), "folder/k");
+}
+
+#[tokio::test]
 async fn requests_are_counted() {
     let organisation = Organisation::start().await;
     let store = organisation.store();

@@ -22,6 +22,8 @@ pub(super) struct Raw {
     pub(super) region: String,
     pub(super) token: Option<String>,
     pub(super) signed_at: DateTime<Utc>,
+    /// Another `Host` than the endpoint's.
+    pub(super) host: Option<String>,
 }
 
 pub(super) struct Reply {
@@ -63,6 +65,7 @@ impl Raw {
             region: "us-east-1".to_owned(),
             token: None,
             signed_at: Utc::now(),
+            host: None,
         }
     }
 
@@ -117,7 +120,8 @@ impl Raw {
         let date = self.signed_at.format("%Y%m%d").to_string();
         let time = self.signed_at.format("%Y%m%dT%H%M%SZ").to_string();
         let hash = hex::encode(Sha256::digest(&self.body));
-        self.headers.insert("host".into(), host.into());
+        self.headers
+            .insert("host".into(), self.host.clone().unwrap_or_else(|| host.into()));
         self.headers.insert("x-amz-date".into(), time.clone());
         self.headers.insert("x-amz-content-sha256".into(), hash.clone());
         if let Some(token) = &self.token {

@@ -104,6 +104,12 @@ async fn a_body_that_differs_from_its_checksum_is_refused() {
         sandbox.requests().of("PutObject").last().unwrap().error_code.as_deref(),
         Some("BadDigest")
     );
+    for (digest, code) in [("AAAAAAAAAAAAAAAAAAAAAA==", "BadDigest"), ("short", "InvalidDigest")] {
+        let put = Raw::s3("PUT", format!("/{BUCKET}/k"))
+            .header("content-md5", digest)
+            .body("body");
+        assert_eq!(refused(&put.send(&sandbox, &admin).await), refusal(400, code));
+    }
     let kept = Raw::s3("GET", format!("/{BUCKET}/k")).send(&sandbox, &admin).await;
     assert_eq!(kept.text(), "body");
 }
