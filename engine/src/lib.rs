@@ -5,7 +5,9 @@
 //! outside comes through the traits of [`port`]. ARCHITECTURE.md has the map and the invariants.
 
 pub mod catalog;
+pub mod costs;
 pub mod error;
+pub mod execute;
 pub mod id;
 pub mod limit;
 pub mod money;
@@ -13,6 +15,10 @@ pub mod port;
 pub mod principal;
 pub mod scope;
 pub mod secret;
+pub mod session;
 pub mod snapshot;
+pub mod store;
+pub mod system;
+pub mod table;
 
 pub use error::{Error, ErrorKind, Result, Retry};
