@@ -37,8 +37,10 @@ fn matched<'a>(procedure: &'static Procedure, call: &'a ast::Function) -> Result
         FunctionArguments::Subquery(_) => return Err(not_constant(procedure)),
     };
     let mut found: Matched<'a> = Vec::new();
+    let mut named = false;
     for (position, argument) in list.args.iter().enumerate() {
         let (name, value) = split(procedure, argument)?;
+        named |= name.is_some();
         let parameter = match name {
             Some(name) => procedure
                 .parameters
@@ -46,11 +48,7 @@ fn matched<'a>(procedure: &'static Procedure, call: &'a ast::Function) -> Result
                 .find(|p| p.name.eq_ignore_ascii_case(&name))
                 .ok_or_else(|| unknown_argument(procedure, &name))?,
             None => {
-                if found
-                    .iter()
-                    .any(|(p, _)| procedure.parameters.get(position).is_some_and(|q| q.name == p.name))
-                    || found.len() != position
-                {
+                if named {
                     return Err(
                         Error::new(ErrorKind::Syntax, "an argument without a name follows one with a name")
                             .with_hint(format!("Call {}.", procedure.signature())),
