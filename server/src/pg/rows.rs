@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::scalar::ScalarValue;
-use farthing_sql::{Control, Frontend, Notice, Prepared, Response, Session};
+use farthing_sql::{Control, Frontend, Notice, Prepared, Response, Rows, Session};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgwire::messages::PgWireBackendMessage;
@@ -155,20 +155,7 @@ pub(super) async fn start(
             put_waiting(&mut notices, writer)?;
             Ok(Started::Done(tag))
         }
-        Response::Rows(rows) => {
-            let columns = i16::try_from(rows.schema.fields().len())
-                .map_err(|_| PgError::new("54011", "the result has more columns than the protocol allows"))?;
-            Ok(Started::Rows(Running {
-                tag: rows.tag,
-                batches: rows.batches,
-                notices,
-                formats,
-                columns,
-                batch: None,
-                ended: false,
-                _cancel_on_drop: guard,
-            }))
-        }
+        Response::Rows(rows) => Ok(Started::Rows(Running::new(rows, notices, formats, guard)?)),
     }
 }
 
@@ -181,6 +168,21 @@ fn put_waiting(notices: &mut mpsc::Receiver<Notice>, writer: &mut Writer) -> Res
 }
 
 impl Running {
+    fn new(rows: Rows, notices: mpsc::Receiver<Notice>, formats: Formats, cancel: DropGuard) -> Result<Self, PgError> {
+        let columns = i16::try_from(rows.schema.fields().len())
+            .map_err(|_| PgError::new("54011", "the result has more columns than the protocol allows"))?;
+        Ok(Self {
+            tag: rows.tag,
+            batches: rows.batches,
+            notices,
+            formats,
+            columns,
+            batch: None,
+            ended: false,
+            _cancel_on_drop: cancel,
+        })
+    }
+
     /// Sends rows until the limit (0 for none) or the last one.
     pub(super) async fn send(
         &mut self,
@@ -255,3 +257,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
