@@ -34,7 +34,7 @@ fn statement(batches: BoxStream<'static, farthing_engine::Result<RecordBatch>>) 
     let cancel = CancellationToken::new();
     let guard = cancel.clone().drop_guard();
     Statement {
-        running: Running::new(rows, receiver, Formats::TEXT, guard).unwrap(),
+        running: Running::new(rows, receiver, Formats::TEXT, guard, cancel.clone()).unwrap(),
         notices,
         cancel,
     }
@@ -127,6 +127,33 @@ async fn cancelling_stops_a_statement_that_waits_and_one_that_sends() {
         drop(statement.running);
         assert!(statement.cancel.is_cancelled(), "the front end was not told");
     }
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_statement_whose_client_does_not_read() {
+    let (_reader, mut writer, _client) = pair().await;
+    let cancel = CancellationToken::new();
+    let token = cancel.clone();
+    // As the front end does it: after the deadline the stream gives its error, whoever polls it.
+    let batches = stream::repeat_with(move || {
+        if token.is_cancelled() {
+            return Err(Error::new(ErrorKind::Deadline, "the statement ran into its deadline"));
+        }
+        Ok(batch(0..10_000))
+    });
+    let mut statement = statement(batches.boxed());
+    statement.running.cancel = cancel.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cancel.cancel();
+    });
+    let never = CancellationToken::new();
+    let sending = statement.running.send(0, &mut writer, &never);
+    let outcome = tokio::time::timeout(Duration::from_secs(10), sending).await.unwrap();
+    let Err(Break::Statement(error)) = outcome else {
+        unreachable!("the statement went on")
+    };
+    assert_eq!(error.message(), "the statement ran into its deadline");
 }
 
 #[tokio::test]
