@@ -1,1 +1,5 @@
-//! server
+//! Carries bytes, identities and configuration between clients and the SQL front end.
+
+pub mod auth;
+pub mod pg;
+pub mod tls;
