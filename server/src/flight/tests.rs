@@ -273,6 +273,7 @@ async fn tokens_expire_when_idle() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let status = refused(client.get_catalogs().await);
     assert_eq!(status.code(), Code::Unauthenticated);
+    client.clear_token();
     client.handshake("alice", PASSWORD).await.unwrap();
     client.get_catalogs().await.unwrap();
 }
