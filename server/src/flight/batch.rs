@@ -79,7 +79,7 @@ fn split(batch: RecordBatch, target: usize, pieces: &mut Vec<RecordBatch>) {
     if rows == 0 {
         return;
     }
-    let bytes = batch.columns().iter().map(|column| bytes_of(column)).sum::<usize>();
+    let bytes = batch.columns().iter().map(bytes_of).sum::<usize>();
     if bytes <= target || rows == 1 {
         pieces.push(batch);
         return;

@@ -15,6 +15,7 @@ use futures::{Stream, TryStreamExt};
 use tonic::Status;
 
 use super::error::{defect, refuse, status};
+use super::ticket::acts;
 use super::token::FlightSession;
 
 /// The values of all runs of a statement: one row for each run, one value for each parameter.
@@ -43,7 +44,7 @@ impl PreparedStatement {
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(binding);
     }
 
-    /// The values to run with now.
+    /// The values to run with now. Those of a statement that acts are good for one run, as they may hold a secret.
     ///
     /// # Errors
     /// `BadValue` if the statement has parameters and nothing was bound.
@@ -51,7 +52,12 @@ impl PreparedStatement {
         if self.prepared.parameters.is_empty() {
             return Ok(no_values());
         }
-        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let bound = if acts(&self.prepared) {
+            bound.take()
+        } else {
+            bound.clone()
+        };
         bound.ok_or_else(|| unbound(self.prepared.parameters.len()))
     }
 
