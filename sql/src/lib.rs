@@ -1,1 +1,14 @@
-//! sql
+//! Decides what a statement means and whether it may run.
+//!
+//! Both wire protocols and the command line enter through [`Frontend`] alone, so they cannot differ in meaning. The
+//! crate opens no socket, speaks to no AWS service and builds no DataFusion session; the engine does the last.
+
+pub mod frontend;
+pub mod session;
+pub mod sqlstate;
+pub mod statement;
+
+pub use frontend::{Control, Frontend, Notice, Prepared, Relation, RelationKind, Response, Rows, Severity};
+pub use session::{Origin, Protocol, Session, TransactionStatus};
+pub use sqlstate::SqlState;
+pub use statement::Statement;

@@ -1,0 +1,181 @@
+//! Exact amounts: `Decimal128(38, 12)`. Sources that are doubles are rounded half-even, once, when they are read.
+//!
+//! AWS delivers Parquet amounts as doubles and CSV amounts as decimal text of the same numbers. The double nearest to
+//! a decimal of up to fifteen significant digits identifies it, so the decimal that is meant is the shortest one that
+//! reads back as the same double. [`exact`] finds it; that is why a sum over Parquet equals the sum over CSV to the
+//! last digit, and why sums do not depend on order.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Neg, Sub};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Decimal digits after the point.
+pub const SCALE: i8 = 12;
+/// Decimal digits in all: what `Decimal128` holds.
+pub const PRECISION: u8 = 38;
+
+const UNIT: i128 = 1_000_000_000_000;
+
+/// An exact amount in units of 10⁻¹² of a currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Amount(i128);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// An amount of so many 10⁻¹² units.
+    pub fn from_units(units: i128) -> Self {
+        Self(units)
+    }
+
+    /// The amount in 10⁻¹² units.
+    pub fn units(self) -> i128 {
+        self.0
+    }
+}
+
+impl Add for Amount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for Amount {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl Neg for Amount {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for Amount {
+    /// Decimal text with twelve digits after the point.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let magnitude = self.0.unsigned_abs();
+        let unit = UNIT.unsigned_abs();
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}.{:012}", magnitude / unit, magnitude % unit)
+    }
+}
+
+impl FromStr for Amount {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse_decimal(text)
+            .map(Self)
+            .ok_or_else(|| Error::new(ErrorKind::BadValue, format!("\"{text}\" is not a decimal amount")))
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The 10⁻¹² units of the shortest decimal that reads back as `value`, rounded half-even where that decimal has more
+/// than twelve digits after the point. `None` for NaN, infinities and magnitudes of 10²⁴ and more.
+pub fn exact(value: f64) -> Option<i128> {
+    // A decimal k/10ⁿ with |k| < 10¹⁵ is the only one of up to fifteen digits near its double. If dividing k by 10ⁿ,
+    // which IEEE 754 rounds correctly, gives the value back, k/10ⁿ is therefore the decimal that was meant.
+    const FAST_SCALE: f64 = 1e10;
+    let scaled = (value * FAST_SCALE).round_ties_even();
+    if scaled.abs() < 1e15 && scaled / FAST_SCALE == value {
+        #[expect(clippy::cast_possible_truncation, reason = "an integer below 10^15")]
+        return Some(i128::from(scaled as i64) * 100);
+    }
+    exact_by_digits(value)
+}
+
+/// The slow way, by the shortest decimal digits.
+fn exact_by_digits(value: f64) -> Option<i128> {
+    if !value.is_finite() || value.abs() >= 1e24 {
+        return None;
+    }
+    parse_decimal(ryu::Buffer::new().format_finite(value))
+}
+
+/// Reads `[+-]digits[.digits][e[+-]digits]` into 10⁻¹² units, rounding half-even.
+pub fn parse_decimal(text: &str) -> Option<i128> {
+    let (negative, unsigned) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(at) => (&unsigned[..at], unsigned[at + 1..].parse::<i32>().ok()?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut digits: i128 = 0;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        digits = digits.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+    }
+    let shift = i32::from(SCALE) + exponent - i32::try_from(fraction.len()).ok()?;
+    let magnitude = if shift >= 0 {
+        if digits == 0 {
+            0
+        } else {
+            digits.checked_mul(10_i128.checked_pow(shift.unsigned_abs())?)?
+        }
+    } else {
+        match 10_i128.checked_pow(shift.unsigned_abs()) {
+            None => 0,
+            Some(divisor) => round_half_even(digits, divisor),
+        }
+    };
+    (magnitude < 10_i128.pow(u32::from(PRECISION))).then_some(if negative { -magnitude } else { magnitude })
+}
+
+fn round_half_even(digits: i128, divisor: i128) -> i128 {
+    let (quotient, remainder) = (digits / divisor, digits % divisor);
+    match (remainder * 2).cmp(&divisor) {
+        std::cmp::Ordering::Less => quotient,
+        std::cmp::Ordering::Greater => quotient + 1,
+        std::cmp::Ordering::Equal => quotient + (quotient & 1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

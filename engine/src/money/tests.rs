@@ -1,0 +1,72 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+#[test]
+fn doubles_become_the_decimal_that_was_meant() {
+    for (value, expected) in [
+        (0.1, "0.100000000000"),
+        (-0.1, "-0.100000000000"),
+        (99999.1234567891, "99999.123456789100"),
+        (0.0000000001, "0.000000000100"),
+        (1e-12, "0.000000000001"),
+        (123_456_789.123_456, "123456789.123456000000"),
+        (1e15, "1000000000000000.000000000000"),
+        (0.1 + 0.2, "0.300000000000"),
+        (0.0, "0.000000000000"),
+        (-0.0, "0.000000000000"),
+        (2.5e-13, "0.000000000000"),
+        (5e-13, "0.000000000000"),
+        (1.5e-12, "0.000000000002"),
+        (2.5e-12, "0.000000000002"),
+    ] {
+        assert_eq!(
+            Amount::from_units(exact(value).unwrap()).to_string(),
+            expected,
+            "{value:e}"
+        );
+    }
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e24] {
+        assert_eq!(exact(value), None);
+    }
+}
+
+#[test]
+fn text_is_read_exactly() {
+    for (text, expected) in [
+        ("0.0000000000", Some("0.000000000000")),
+        ("-.5", Some("-0.500000000000")),
+        ("+7", Some("7.000000000000")),
+        ("1E-7", Some("0.000000100000")),
+        ("0.12345678901250", Some("0.123456789012")),
+        ("0.1234567890135", Some("0.123456789014")),
+        ("1e-200", Some("0.000000000000")),
+        ("", None),
+        (".", None),
+        ("1,5", None),
+        ("0x1", None),
+        ("1e400", None),
+    ] {
+        assert_eq!(
+            parse_decimal(text)
+                .map(|units| Amount::from_units(units).to_string())
+                .as_deref(),
+            expected,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_fast_way_agrees_with_the_digits() {
+    // A linear congruential walk over decimals of up to ten digits after the point.
+    let mut state: u64 = 42;
+    for _ in 0..200_000 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
+        let value = ((state >> 12) % 1_000_000_000_000_000) as f64 / 1e10;
+        assert_eq!(exact(value), exact_by_digits(value), "{value:e}");
+    }
+}

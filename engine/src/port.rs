@@ -1,0 +1,216 @@
+//! What the engine needs from outside: traits that `connectors` implements and `server` injects.
+//!
+//! Each method states its deadline, whether repeating it is safe, and its errors. None returns an AWS type.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::id::{AccountId, BillingPeriod};
+use crate::secret::SecretString;
+
+/// An AWS access key as it comes from a user. Holds secrets, so it is never stored or printed.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// `AKIA...` or `ASIA...`; not secret, and still shown only with its middle left out.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: SecretString,
+    /// The session token of temporary credentials.
+    pub session_token: Option<SecretString>,
+}
+
+/// Where a stored secret lies in the vault.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SecretRef {
+    /// The secret's name: `aws/<account id>` for the key of a connection, `named/<name>` for one of `put_secret`.
+    pub name: String,
+    /// Counts up with each new value.
+    pub version: u32,
+}
+
+/// How to sign in to AWS for one connection.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Given in the call, not stored yet.
+    Inline(AccessKey),
+    /// Stored in the vault.
+    Stored(SecretRef),
+    /// Nothing to sign in to: a folder on this machine.
+    Absent,
+}
+
+/// Who AWS says that a credential is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account that owns the user or role.
+    pub account: AccountId,
+    /// The ARN of the user or role.
+    pub arn: String,
+}
+
+/// Where an export is delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ExportLocation {
+    /// The bucket or the folder that the keys below are relative to.
+    pub root: LocationRoot,
+    /// The key prefix between the root and the export name, without slashes at its ends; may be empty.
+    pub prefix: String,
+    /// The export's name in AWS.
+    pub export_name: String,
+}
+
+/// The bucket or folder of an [`ExportLocation`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocationRoot {
+    /// An S3 bucket.
+    Bucket {
+        /// The bucket's name.
+        name: String,
+        /// Its Region, once known.
+        region: Option<String>,
+    },
+    /// A folder on this machine, absolute.
+    Folder(PathBuf),
+}
+
+impl ExportLocation {
+    /// The key below which `data/` and `metadata/` lie: prefix and export name.
+    pub fn base_key(&self) -> String {
+        if self.prefix.is_empty() {
+            self.export_name.clone()
+        } else {
+            format!("{}/{}", self.prefix, self.export_name)
+        }
+    }
+
+    /// The location as a URI, as users write it.
+    pub fn uri(&self) -> String {
+        match &self.root {
+            LocationRoot::Bucket { name, .. } => format!("s3://{name}/{}", self.base_key()),
+            LocationRoot::Folder(path) => format!("file://{}/{}", path.display(), self.base_key()),
+        }
+    }
+}
+
+/// What a look at a location found, before anything is connected.
+#[derive(Debug, Clone)]
+pub struct LocationReport {
+    /// The bucket's Region where AWS names it.
+    pub region: Option<String>,
+    /// The periods that have a manifest, in ascending order.
+    pub periods: Vec<BillingPeriod>,
+    /// Where there is none: the folders one level up, so that a wrong prefix can be told from an early connection.
+    pub folders_nearby: Vec<String>,
+}
+
+/// A column as a manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestColumn {
+    /// The column's name in the files.
+    pub name: String,
+    /// The type as the manifest words it: `string`, `double`, `timestamp`, `map` ...; empty where it names none.
+    pub r#type: String,
+}
+
+/// What a manifest says, whatever its form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// AWS's id of the run that delivered it.
+    pub execution_id: Option<String>,
+    /// Keys of the data files, relative to the root of the location.
+    pub files: Vec<String>,
+    /// The bucket that the manifest names where that is not the connected one (a replicated bucket).
+    pub foreign_bucket: Option<String>,
+    /// The columns in delivery order.
+    pub columns: Vec<ManifestColumn>,
+}
+
+/// A manifest and the object it came from.
+#[derive(Debug, Clone)]
+pub struct DeliveredManifest {
+    /// The content.
+    pub manifest: Manifest,
+    /// The manifest's key.
+    pub key: String,
+    /// The manifest's ETag.
+    pub e_tag: String,
+    /// When AWS wrote it, to the second.
+    pub last_modified: DateTime<Utc>,
+}
+
+/// The answer to a conditional read of a manifest.
+#[derive(Debug, Clone)]
+pub enum ManifestAnswer {
+    /// Still the one whose ETag was given.
+    Unchanged,
+    /// Not delivered (any more).
+    Absent,
+    /// A new one.
+    Found(Box<DeliveredManifest>),
+}
+
+/// Reads exports where they are delivered. Never writes.
+#[async_trait]
+pub trait ExportSource: Send + Sync {
+    /// Looks at a location: is the root reachable, which periods are delivered. Safe to repeat. Bounded by the AWS call
+    /// timeout for each request and by the page limit. Errors: `AwsRefused` naming the missing action and resource,
+    /// `Missing` for a bucket or folder that does not exist, `AwsUnreachable`, `BadCredentials`.
+    async fn probe(&self, location: &ExportLocation, credential: &Credential) -> Result<LocationReport>;
+
+    /// The manifest of one period, unless it still has `known_e_tag`. One request. Safe to repeat. Errors as `probe`, and
+    /// `BrokenDelivery` for a manifest that cannot be understood.
+    async fn fetch_manifest(
+        &self,
+        location: &ExportLocation,
+        credential: &Credential,
+        period: BillingPeriod,
+        known_e_tag: Option<&str>,
+    ) -> Result<ManifestAnswer>;
+
+    /// The root of the location as a read-only object store. No request is made.
+    async fn open(&self, location: &ExportLocation, credential: &Credential) -> Result<Arc<dyn ObjectStore>>;
+}
+
+/// Signs in to AWS accounts.
+#[async_trait]
+pub trait AccountConnector: Send + Sync {
+    /// Who the credential is: one STS `GetCallerIdentity`, which AWS allows to every valid key. Safe to repeat. Errors:
+    /// `BadCredentials` saying whether the key is unknown, the secret wrong or the token expired; `AwsUnreachable`.
+    async fn identify(&self, credential: &Credential) -> Result<Identity>;
+}
+
+/// Keeps secrets, encrypted at rest.
+#[async_trait]
+pub trait SecretVault: Send + Sync {
+    /// Stores a new version of the secret `name`, durable on return. Repeating stores another version.
+    async fn put(&self, name: &str, secret: &SecretString) -> Result<SecretRef>;
+
+    /// Stores an access key as a new version of the secret `name`, durable on return.
+    async fn put_access_key(&self, name: &str, key: &AccessKey) -> Result<SecretRef>;
+
+    /// The newest version of the secret `name`. `Missing` if there is none.
+    async fn newest(&self, name: &str) -> Result<SecretRef>;
+
+    /// Removes a version. Removing one that is gone succeeds.
+    async fn retire(&self, secret: &SecretRef) -> Result<()>;
+
+    /// Names of the secrets and their newest version, without values, in order of name.
+    async fn list(&self) -> Result<Vec<SecretRef>>;
+}
+
+/// Time. Tests turn it by hand.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Returns after `duration`.
+    async fn sleep(&self, duration: std::time::Duration);
+}

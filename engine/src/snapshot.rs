@@ -1,0 +1,157 @@
+//! The manifest-pinned list of files of one delivery of one period, with exact account sets and control totals.
+//!
+//! A snapshot is immutable: it is written once, as one JSON document, and read by every statement whose catalog version
+//! names it. Whatever is in it about accounts is computed from the files at import, never estimated.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, BillingPeriod, ExportId, SnapshotId};
+use crate::money::Amount;
+
+/// The version of the document's form; raised with every change, and every older form keeps a reader.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Whose rows a group of rows is: the usage account, or for rows without one (some taxes and fees) the payer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowOwner {
+    /// `line_item_usage_account_id`; `None` where it is blank or null.
+    pub usage_account: Option<AccountId>,
+    /// `bill_payer_account_id`; `None` where it is blank or null.
+    pub payer: Option<AccountId>,
+}
+
+/// Exact control totals of the rows of one owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerTotals {
+    /// Whose rows.
+    pub owner: RowOwner,
+    /// The account name that the rows carry, the last one seen.
+    pub account_name: Option<String>,
+    /// Rows.
+    pub rows: u64,
+    /// Sum of `line_item_unblended_cost` by currency code.
+    pub unblended: BTreeMap<String, Amount>,
+}
+
+/// One data file, pinned to the bytes that the manifest meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedFile {
+    /// The object's key, relative to the root of the export's location.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// The ETag that every read is conditional on.
+    pub e_tag: String,
+    /// When it was written.
+    pub last_modified: DateTime<Utc>,
+    /// Rows in the file.
+    pub rows: u64,
+    /// The exact owners of its rows: a file whose owners are all in scope needs no row filter, one without any is skipped.
+    pub owners: Vec<OwnerTotals>,
+}
+
+/// What form the files have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// As AWS delivered them, in the export's bucket.
+    Delivered,
+}
+
+/// A column of the snapshot, normalised to one of the engine's types.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotColumn {
+    /// The name as delivered.
+    pub name: String,
+    /// Its type.
+    pub r#type: ColumnType,
+}
+
+/// The types that billing columns have after normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// UTF-8 text.
+    Text,
+    /// IEEE 754 double.
+    Double,
+    /// 64-bit integer.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// UTC instant in milliseconds, shown without zone.
+    Timestamp,
+    /// Map of text to text.
+    TextMap,
+    /// Map of text to double.
+    DoubleMap,
+}
+
+/// One delivery of one period, validated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Its id.
+    pub id: SnapshotId,
+    /// The export.
+    pub export: ExportId,
+    /// The month.
+    pub period: BillingPeriod,
+    /// The form of the files.
+    pub form: Form,
+    /// The manifest's key.
+    pub manifest_key: String,
+    /// The manifest's ETag: an equal one means an equal delivery.
+    pub manifest_e_tag: String,
+    /// When AWS wrote the manifest.
+    pub delivered_at: DateTime<Utc>,
+    /// AWS's id of the run.
+    pub execution_id: Option<String>,
+    /// The columns of the files, the union over the files in delivery order.
+    pub columns: Vec<SnapshotColumn>,
+    /// Whether any row has a net cost other than zero. Without one, net equals gross: in CUR 2.0 the net columns are
+    /// always there, and without a discount agreement they say nothing (reference, section 5.3).
+    pub has_net_costs: bool,
+    /// The latest `line_item_usage_end_date`, capped at nothing: how far the data reaches.
+    pub data_through: Option<DateTime<Utc>>,
+    /// The files.
+    pub files: Vec<PinnedFile>,
+}
+
+impl Snapshot {
+    /// Rows of all files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Totals by owner over all files, in order of owner.
+    pub fn owner_totals(&self) -> Vec<OwnerTotals> {
+        let mut totals: BTreeMap<RowOwner, OwnerTotals> = BTreeMap::new();
+        for owner in self.files.iter().flat_map(|file| &file.owners) {
+            match totals.get_mut(&owner.owner) {
+                None => {
+                    totals.insert(owner.owner, owner.clone());
+                }
+                Some(total) => {
+                    total.rows += owner.rows;
+                    for (currency, amount) in &owner.unblended {
+                        *total.unblended.entry(currency.clone()).or_insert(Amount::ZERO) += *amount;
+                    }
+                    if owner.account_name.is_some() {
+                        total.account_name.clone_from(&owner.account_name);
+                    }
+                }
+            }
+        }
+        totals.into_values().collect()
+    }
+}
