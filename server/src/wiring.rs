@@ -1,0 +1,5 @@
+//! Where ports meet implementations.
+
+mod clock;
+
+pub use self::clock::SystemClock;
