@@ -1,7 +1,11 @@
 //! Carries bytes, identities and configuration between clients and the SQL front end.
 
+pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod flight;
+pub mod pg;
 pub mod runtime;
 pub mod telemetry;
+pub mod tls;
 pub mod wiring;
