@@ -6,6 +6,7 @@ pub mod config;
 pub mod flight;
 pub mod pg;
 pub mod runtime;
+pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
 pub mod wiring;
