@@ -24,7 +24,7 @@ pub fn plan<W: Write + Send>(out: &mut FileRows<'_, W>, number: usize) -> Result
     let label = labels::of_account(plan.owner);
     if bought_in(out.period(), plan.term.start) && plan.amortized > 0 {
         let amount = plan.amortized * ((plan.term.end - plan.term.start) / 3600);
-        let interval = out.interval(plan.term.start, plan.term.end);
+        let interval = out.interval(plan.term.start, out.period().end());
         let keys = Keys {
             class: upfront,
             account: plan.owner,
@@ -103,7 +103,7 @@ pub fn reservation<W: Write + Send>(out: &mut FileRows<'_, W>, number: usize) ->
     let period = out.period();
     if bought_in(period, reservation.term.start) && reservation.upfront > 0 {
         let amount = reservation.upfront * reservation.count * reservation.hours;
-        let interval = out.interval(reservation.term.start, reservation.term.end);
+        let interval = out.interval(reservation.term.start, period.end());
         let keys = Keys {
             class: upfront,
             account,

@@ -12,8 +12,10 @@ use super::random::{self, at};
 /// Hours of a term of three years. Terms end after a fixed number of hours, so amortisation per hour is exact.
 pub const THREE_YEARS: i64 = 3 * 365 * 24;
 const ONE_YEAR: i64 = 365 * 24;
-/// Units of 1e-10 dollars in the steps of hourly commitment amounts.
+/// Units of 1e-10 dollars in the steps of hourly prices.
 const STEP: i64 = 1000;
+/// The same for the commitment of a whole plan, whose upfront payment is tens of thousands of times as much.
+const PLAN_STEP: i64 = 1_000_000;
 
 /// A Savings Plan. Amounts are in 1e-10 dollars an hour.
 #[derive(Debug)]
@@ -128,7 +130,7 @@ pub fn plans(spec: &SampleSpec, calendar: &Calendar, blocks: &Blocks) -> Vec<Pla
             let used = used(calendar, blocks, number, &units);
             // A little more than what is used at most, so a part is always unused.
             let most = used.iter().copied().max().unwrap_or(0);
-            let hourly = (most / STEP * 103 / 100 + 1) * STEP;
+            let hourly = (most / PLAN_STEP * 103 / 100 + 1) * PLAN_STEP;
             let (amortized, recurring) = split(payment, hourly);
             let id = random::uuid(at(spec.seed, &[41, number as u64]));
             let arn = format!("arn:aws:savingsplans::{}:savingsplan/{id}", accounts[owner]);

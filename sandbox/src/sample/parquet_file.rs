@@ -98,13 +98,23 @@ fn schema(encoding: TimestampEncoding) -> Result<TypePtr> {
 impl<W: Write + Send> ParquetFile<W> {
     /// Starts a file.
     pub fn new(out: W, encoding: TimestampEncoding) -> Result<Self> {
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_created_by("farthing-sandbox".to_owned())
             .set_statistics_enabled(EnabledStatistics::Chunk)
             // No two ids are alike: a dictionary would only be in the way.
-            .set_column_dictionary_enabled(ColumnPath::from("identity_line_item_id"), false)
-            .build();
+            .set_column_dictionary_enabled(ColumnPath::from("identity_line_item_id"), false);
+        for column in COLUMNS
+            .iter()
+            .filter(|c| matches!(c.kind, ColumnKind::TextMap | ColumnKind::DoubleMap))
+        {
+            for part in ["key", "value"] {
+                // Least and greatest entries of maps say nothing about a row, and cost a tenth of the time.
+                let path = [column.name, "key_value", part].map(str::to_owned).to_vec();
+                properties = properties.set_column_statistics_enabled(ColumnPath::new(path), EnabledStatistics::None);
+            }
+        }
+        let properties = properties.build();
         let file = SerializedFileWriter::new(out, schema(encoding)?, Arc::new(properties))?;
         let factory = ArrowRowGroupWriterFactory::new(&file, SCHEMA.clone());
         let int96 = encoding == TimestampEncoding::Int96;

@@ -64,7 +64,13 @@ pub struct Keys {
 /// 1e-10 dollars as a double: the nearest one to the decimal amount, since both operands are exact and division rounds
 /// correctly.
 pub fn dollars(units: i64) -> f64 {
-    units as f64 / 1e10
+    // Larger amounts than a double holds to the unit are fees in whole millionths of a dollar.
+    const EXACT: u64 = 1 << 53;
+    if units.unsigned_abs() < EXACT {
+        units as f64 / 1e10
+    } else {
+        (units / 10_000) as f64 / 1e6
+    }
 }
 
 /// A batch of rows.

@@ -86,6 +86,16 @@ async fn the_same_bytes_for_any_number_of_threads() {
     assert_ne!(digest(&one), digest(&delivered(&other).await.0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_can_run_as_a_task() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let task = tokio::spawn(async move {
+        let heard = Heard::default();
+        deliver(&small(), store, &heard).await
+    });
+    assert!(task.await.unwrap().unwrap().grand.rows > 20_000);
+}
+
 #[tokio::test]
 async fn the_manifest_comes_last_and_lists_exactly_the_files() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -200,6 +210,7 @@ async fn unusable_fields_are_named() {
     };
     assert!(refused(|spec| spec.payer = "12345".to_owned()).contains("12345"));
     assert!(refused(|spec| spec.prefix = "a/".to_owned()).contains("'a/'"));
+    assert!(refused(|spec| spec.rows = 1_000_000_000).contains("at most"));
     assert!(refused(|spec| spec.threads = 0).contains("threads"));
     assert!(refused(|spec| spec.rows_per_file = 1).contains("rows per file"));
     assert!(refused(|spec| spec.export_name = "a/b".to_owned()).contains("a/b"));
@@ -258,6 +269,20 @@ async fn a_large_file_goes_up_in_parts_and_a_cut_one_stays_invisible() {
         .unwrap_err()
         .to_string();
     assert!(cut.contains("nothing") && cut.contains("too early"), "{cut}");
+}
+
+#[test]
+fn doubles_are_the_nearest_to_their_amounts() {
+    for units in [1, 3, 12_345_678_901, 999_999_999_999_999, 3_500_000_000_123_450_000] {
+        for signed in [units, -units] {
+            let text = format!("{}", rows::dollars(signed));
+            assert_eq!(
+                text.parse::<ExactAmount>().unwrap().0,
+                i128::from(signed) * 100,
+                "{text}"
+            );
+        }
+    }
 }
 
 #[test]

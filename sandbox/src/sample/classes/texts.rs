@@ -219,7 +219,7 @@ fn metered(facts: &Facts<'_>, number: usize, meter_number: usize, region: u8, wa
         }
         Way::OnDemand => {
             set!(text, "line_item_line_item_description":
-                format!("${} per {} for {usage} in {}", rate(meter.rate).trim_end_matches('0'), meter.unit, region.name));
+                format!("${} per {} for {usage} in {}", rate(meter.rate).trim_end_matches('0').trim_end_matches('.'), meter.unit, region.name));
         }
     }
     price_texts(&mut text, bundle, meter, way);
