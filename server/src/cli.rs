@@ -3,19 +3,25 @@
 //! Exit codes: 0 success, 1 the command failed, 2 the command line or the configuration is wrong, 130 stopped by the user.
 
 mod check;
+mod client;
+mod demo;
+mod init;
+mod listen;
 mod output;
-mod private_file;
 mod progress;
+mod query;
 mod sample;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use farthing_engine::{ErrorKind, Result};
+use farthing_engine::{Error, ErrorKind, Result};
 
 use self::output::Output;
 use crate::config::{Config, Machine, Sources, environment};
+use crate::private_file;
 
 /// SQL over AWS cost exports.
 ///
@@ -30,7 +36,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
+    Serve(serve::ServeArgs),
+    Init(init::InitArgs),
     Sample(sample::SampleArgs),
+    Query(query::QueryArgs),
     Check(check::CheckArgs),
 }
 
@@ -82,12 +92,29 @@ fn short_defaults() -> Config {
     config
 }
 
+/// The data directory must have been prepared, and be its owner's alone: it holds the state, and the keys to read it.
+fn require_data_dir(config: &Config) -> Result<()> {
+    if !config.state_dir().is_dir() {
+        let folder = config.data_dir.display();
+        return Err(Error::new(
+            ErrorKind::State,
+            format!("{folder} is not a data directory of Farthing"),
+        )
+        .with_hint(format!("Prepare it with: farthing init --data-dir {folder}")));
+    }
+    private_file::check_owner_only(&config.data_dir)
+}
+
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let mut output = Output::default();
     let done = match &cli.command {
+        Command::Demo(args) => demo::run(args, &mut output).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(args, &mut output).map(|()| ExitCode::SUCCESS),
+        Command::Init(args) => init::run(args, &mut output).map(|()| ExitCode::SUCCESS),
         Command::Sample(args) => sample::run(args, &mut output).map(|()| ExitCode::SUCCESS),
+        Command::Query(args) => query::run(args, &mut output).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args, &mut output),
     };
     done.unwrap_or_else(|error| {

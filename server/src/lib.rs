@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod flight;
 pub mod pg;
+mod private_file;
 pub mod runtime;
 pub mod shutdown;
 pub mod telemetry;

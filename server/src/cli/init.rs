@@ -13,10 +13,10 @@ use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
 
 use super::output::Output;
-use super::private_file::{self, Made};
 use super::{ConfigArgs, short_defaults};
 use crate::auth::verifier::make_verifier;
 use crate::config::Config;
+use crate::private_file::{self, Made};
 use crate::runtime::Runtimes;
 use crate::tls::make_self_signed;
 use crate::wiring::{SystemClock, open_state_store};
@@ -77,7 +77,13 @@ pub fn run(args: &InitArgs, output: &mut Output) -> Result<()> {
     let config = args.config.load(short_defaults(), &[])?;
     let password = ask_password(args, output)?;
     let runtimes = Runtimes::try_new(2)?;
-    let done = runtimes.block_on(set_up(&config, &args.admin, password, args.replace_password, &args.hosts))?;
+    let done = runtimes.block_on(set_up(
+        &config,
+        &args.admin,
+        password,
+        args.replace_password,
+        &args.hosts,
+    ))?;
     for (made, object) in &done.objects {
         let word = match made {
             Made::Created => "created",
@@ -86,9 +92,16 @@ pub fn run(args: &InitArgs, output: &mut Output) -> Result<()> {
         output.line(format!("{word}  {object}"))?;
     }
     if let Some(password) = &done.password {
-        output.line(format!("\nThe password of {} is shown this once:\n\n    {}\n", args.admin, password.open()))?;
+        output.line(format!(
+            "\nThe password of {} is shown this once:\n\n    {}\n",
+            args.admin,
+            password.open()
+        ))?;
     }
-    output.note(format!("Start the server with: farthing serve --data-dir {}", config.data_dir.display()));
+    output.note(format!(
+        "Start the server with: farthing serve --data-dir {}",
+        config.data_dir.display()
+    ));
     Ok(())
 }
 
@@ -192,13 +205,21 @@ pub fn generate_password() -> Result<SecretString> {
 /// The pair for listeners that other machines reach; the key first, so that a certificate never lies there without.
 fn make_certificate(config: &Config, hosts: &[String]) -> Result<(Made, String)> {
     let (certificate, key) = config.own_certificate();
-    let shown = format!("certificate     {} (self-signed) and {}", certificate.display(), key.display());
+    let shown = format!(
+        "certificate     {} (self-signed) and {}",
+        certificate.display(),
+        key.display()
+    );
     match (certificate.exists(), key.exists()) {
         (true, true) => return Ok((Made::Kept, shown)),
         (true, false) => {
             return Err(Error::new(
                 ErrorKind::State,
-                format!("there is a certificate {} without its key {}", certificate.display(), key.display()),
+                format!(
+                    "there is a certificate {} without its key {}",
+                    certificate.display(),
+                    key.display()
+                ),
             )
             .with_hint("Put its key there, or remove the certificate and run this again."));
         }
@@ -249,11 +270,17 @@ fn ask_password(args: &InitArgs, output: &mut Output) -> Result<PasswordSource> 
         output.note(text);
         let line = Term::stderr().read_secure_line();
         line.map(SecretString::new).map_err(|error| {
-            Error::new(ErrorKind::State, format!("the password cannot be read from the terminal: {error}"))
-                .with_hint("Give it with --password-file.")
+            Error::new(
+                ErrorKind::State,
+                format!("the password cannot be read from the terminal: {error}"),
+            )
+            .with_hint("Give it with --password-file.")
         })
     };
-    let first = ask(output, &format!("Password for {} (empty: one is generated):", args.admin))?;
+    let first = ask(
+        output,
+        &format!("Password for {} (empty: one is generated):", args.admin),
+    )?;
     if first.is_empty() {
         return Ok(PasswordSource::Generated);
     }

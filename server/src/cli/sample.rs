@@ -17,9 +17,9 @@ use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::output::Output;
-use super::private_file;
 use super::progress::RowsBar;
 use crate::config::{Machine, aws_environment};
+use crate::private_file;
 use crate::runtime::Runtimes;
 use crate::wiring::SystemClock;
 

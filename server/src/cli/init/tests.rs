@@ -32,7 +32,9 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 }
 
 async fn logins(config: &Config) -> BTreeMap<String, Login> {
-    let catalog = Catalog::open(open_state_store(config).unwrap(), Arc::new(SystemClock)).await.unwrap();
+    let catalog = Catalog::open(open_state_store(config).unwrap(), Arc::new(SystemClock))
+        .await
+        .unwrap();
     catalog.lease().document.logins.clone()
 }
 
@@ -41,9 +43,20 @@ async fn makes_what_is_missing_for_the_owner_alone_and_never_overwrites() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
-    let first = set_up(&config, "admin", PasswordSource::Generated, false, &["db.example.com".to_owned()]).await.unwrap();
+    let first = set_up(
+        &config,
+        "admin",
+        PasswordSource::Generated,
+        false,
+        &["db.example.com".to_owned()],
+    )
+    .await
+    .unwrap();
     assert!(first.objects.iter().all(|(made, _)| *made == Made::Created));
-    assert_eq!(std::fs::metadata(&config.data_dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        std::fs::metadata(&config.data_dir).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
     let before = files(&config.data_dir);
     for name in ["master.key", "server.crt", "server.key"] {
         assert_eq!(before[&config.data_dir.join(name)].0, 0o600, "{name}");
@@ -59,7 +72,9 @@ async fn makes_what_is_missing_for_the_owner_alone_and_never_overwrites() {
         assert!(!held, "{}", path.display());
     }
 
-    let second = set_up(&config, "admin", PasswordSource::Generated, false, &[]).await.unwrap();
+    let second = set_up(&config, "admin", PasswordSource::Generated, false, &[])
+        .await
+        .unwrap();
     assert!(second.objects.iter().all(|(made, _)| *made == Made::Kept));
     assert!(second.password.is_none());
     assert_eq!(files(&config.data_dir), before);
@@ -70,14 +85,18 @@ async fn a_password_changes_only_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let given = |text: &str| PasswordSource::Given(SecretString::new(text));
-    set_up(&config, "root", given("not-a-real-secret"), false, &[]).await.unwrap();
+    set_up(&config, "root", given("not-a-real-secret"), false, &[])
+        .await
+        .unwrap();
     let Err(error) = set_up(&config, "root", given("not-a-real-secret-2"), false, &[]).await else {
         panic!("an existing login got a new password");
     };
     assert_eq!(error.kind(), ErrorKind::Duplicate);
     let verifier = logins(&config).await["root"].verifier.clone();
     assert!(verify_password(&verifier, &SecretString::new("not-a-real-secret")));
-    set_up(&config, "root", given("not-a-real-secret-2"), true, &[]).await.unwrap();
+    set_up(&config, "root", given("not-a-real-secret-2"), true, &[])
+        .await
+        .unwrap();
     let verifier = logins(&config).await["root"].verifier.clone();
     assert!(verify_password(&verifier, &SecretString::new("not-a-real-secret-2")));
 }
@@ -88,13 +107,20 @@ async fn bad_names_passwords_and_open_folders_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let given = |text: &str| PasswordSource::Given(SecretString::new(text));
-    for (name, password) in [("", "not-a-real-secret"), ("a b", "not-a-real-secret"), ("admin", "short")] {
+    for (name, password) in [
+        ("", "not-a-real-secret"),
+        ("a b", "not-a-real-secret"),
+        ("admin", "short"),
+    ] {
         let error = set_up(&config, name, given(password), false, &[]).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::BadValue, "{error:?}");
         assert!(!format!("{error:?}").contains(password), "{error:?}");
     }
     std::fs::set_permissions(&config.data_dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let error = set_up(&config, "admin", PasswordSource::Generated, false, &[]).await.err().unwrap();
+    let error = set_up(&config, "admin", PasswordSource::Generated, false, &[])
+        .await
+        .err()
+        .unwrap();
     assert!(error.hint().unwrap().contains("chmod 700"), "{error:?}");
 }
 
