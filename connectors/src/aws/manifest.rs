@@ -128,7 +128,7 @@ fn parse_legacy(document: &Document, keys: &Value, origin: &Origin<'_>) -> Resul
 
 /// Remembers the bucket that a manifest names where it is another one than the connected bucket.
 fn note_foreign(foreign: &mut Option<String>, named: Option<&str>, origin: &Origin<'_>) -> Result<()> {
-    let (Some(named), Some(connected)) = (named, origin.bucket) else {
+    let (Some(named), Some(connected)) = (named.filter(|name| !name.is_empty()), origin.bucket) else {
         return Ok(());
     };
     match foreign {

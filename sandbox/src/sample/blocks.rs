@@ -188,7 +188,7 @@ impl Blocks {
         if let Some(parent) = parent {
             let parent = &self.resources[parent as usize];
             birth = birth.max(parent.birth);
-            death = death.min(parent.death).max(birth.saturating_add(1));
+            death = death.min(parent.death);
         }
         let size = 0.25 + 2.5 * draw(6) * draw(6);
         let tags = below(at(seed, &[7]), 14) as u8;

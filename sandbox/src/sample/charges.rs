@@ -1,10 +1,12 @@
 //! Rows of fees, taxes, credits and refunds.
 
 use std::io::Write;
+use std::ops::Range;
 
 use parquet::errors::Result;
 
 use super::Delivery;
+use super::blocks::Resource;
 use super::calendar::YearMonth;
 use super::columns::position;
 use super::commitments::{Plan, Reservation};
@@ -14,6 +16,9 @@ use super::random::{at, below, unit};
 use super::rows::{Keys, Money};
 
 const CENT: i64 = 100_000_000;
+const FACTOR: usize = position("line_item_normalization_factor");
+const NORMALIZED: usize = position("line_item_normalized_usage_amount");
+const UNUSED_NORMALIZED: usize = position("reservation_unused_normalized_unit_quantity");
 
 /// The fees of a plan in a month: one row for each time unit, and the upfront payment in the month of purchase.
 pub fn plan<W: Write + Send>(out: &mut FileRows<'_, W>, number: usize) -> Result<()> {
@@ -92,65 +97,73 @@ fn bought_in(period: YearMonth, start: i64) -> bool {
     (period.start()..period.end()).contains(&start)
 }
 
-/// The fees of a reservation in a month: its monthly fee with what was not used, the discount on it, and the upfront
-/// payment in the month of purchase.
+/// The fees of a reservation in a month: the upfront payment in the month of purchase, and the monthly fee.
 pub fn reservation<W: Write + Send>(out: &mut FileRows<'_, W>, number: usize) -> Result<()> {
     let model = out.model;
     let reservation: &Reservation = &model.reservations[number];
-    let block = &model.blocks.blocks[reservation.block];
-    let [fee, upfront, discount] = model.charges.reservations[number];
-    let (account, label) = (block.account, labels::of_account(block.account));
-    let period = out.period();
+    let account = model.blocks.blocks[reservation.block].account;
+    let (label, period) = (labels::of_account(account), out.period());
     if bought_in(period, reservation.term.start) && reservation.upfront > 0 {
         let amount = reservation.upfront * reservation.count * reservation.hours;
         let interval = out.interval(reservation.term.start, period.end());
+        let class = model.charges.reservations[number][1];
         let keys = Keys {
-            class: upfront,
+            class,
             account,
             resource: 0,
             label,
             interval,
         };
-        out.push(
-            keys,
-            reservation.count as f64,
-            &Money {
-                amortized: 0,
-                net_amortized: 0,
-                ..Money::plain(amount)
-            },
-        );
+        let money = Money {
+            amortized: 0,
+            net_amortized: 0,
+            ..Money::plain(amount)
+        };
+        out.push(keys, reservation.count as f64, &money);
     }
-    let (start, end) = (
-        period.start().max(reservation.term.start),
-        period.end().min(reservation.term.end),
-    );
-    if start >= end {
-        return Ok(());
+    let term = period.start().max(reservation.term.start)..period.end().min(reservation.term.end);
+    if !term.is_empty() {
+        monthly_fee(out, number, term);
     }
-    let active = reservation.units.start.max(out.units.start)..reservation.units.end.min(out.units.end);
-    let alive =
-        |resource: &super::blocks::Resource| (resource.death.min(active.end) - resource.birth.max(active.start)).max(0);
-    let used: i64 = model
-        .blocks
-        .members(block)
-        .iter()
-        .map(|resource| i64::from(alive(resource)))
-        .sum();
-    let hours = reservation.count * ((end - start) / 3600);
-    let unused = hours - used * model.calendar.unit_hours();
-    let recurring = reservation.recurring * hours;
-    let net = reservation.net_recurring * hours;
-    let interval = out.interval(start, end);
-    let keys = Keys {
-        class: fee,
-        account,
-        resource: 0,
-        label,
-        interval,
-    };
-    let (unused_upfront, unused_recurring) = (reservation.upfront * unused, reservation.recurring * unused);
-    let unused_net = reservation.net_recurring * unused;
+    out.pause()
+}
+
+/// Hours in which resources of a reservation's block use it in the month.
+fn used_hours<W: Write + Send>(out: &FileRows<'_, W>, reservation: &Reservation) -> i64 {
+    let model = out.model;
+    let block = &model.blocks.blocks[reservation.block];
+    let from = reservation.units.start.max(out.units.start);
+    let to = reservation.units.end.min(out.units.end);
+    let alive = |resource: &Resource| i64::from((resource.death.min(to) - resource.birth.max(from)).max(0));
+    model.blocks.members(block).iter().map(alive).sum::<i64>() * model.calendar.unit_hours()
+}
+
+/// The monthly fee of a reservation with what was not used, and the discount on it. `term` is the month's part of the
+/// reservation's term.
+fn monthly_fee<W: Write + Send>(out: &mut FileRows<'_, W>, number: usize, term: Range<i64>) {
+    // Each of these is the same before and after discounts, which are on the recurring fee alone.
+    const UPFRONT: [usize; 2] = [
+        position("reservation_amortized_upfront_fee_for_billing_period"),
+        position("reservation_net_amortized_upfront_fee_for_billing_period"),
+    ];
+    const UNUSED_UPFRONT: [usize; 2] = [
+        position("reservation_unused_amortized_upfront_fee_for_billing_period"),
+        position("reservation_net_unused_amortized_upfront_fee_for_billing_period"),
+    ];
+    const VALUE: [usize; 2] = [
+        position("reservation_upfront_value"),
+        position("reservation_net_upfront_value"),
+    ];
+    let model = out.model;
+    let reservation = &model.reservations[number];
+    let block = &model.blocks.blocks[reservation.block];
+    let [fee, _, discount] = model.charges.reservations[number];
+    let (account, label) = (block.account, labels::of_account(block.account));
+    let hours = reservation.count * ((term.end - term.start) / 3600);
+    let unused = hours - used_hours(out, reservation);
+    let (recurring, net) = (reservation.recurring * hours, reservation.net_recurring * hours);
+    let (unused_recurring, unused_net) = (reservation.recurring * unused, reservation.net_recurring * unused);
+    let unused_upfront = reservation.upfront * unused;
     let money = Money {
         net,
         amortized: unused_upfront + unused_recurring,
@@ -158,65 +171,47 @@ pub fn reservation<W: Write + Send>(out: &mut FileRows<'_, W>, number: usize) ->
         discounts: [0, 0, recurring - net],
         ..Money::plain(recurring)
     };
+    let interval = out.interval(term.start, term.end);
+    let keys = Keys {
+        class: fee,
+        account,
+        resource: 0,
+        label,
+        interval,
+    };
     out.push(keys, hours as f64, &money);
-    let factor = model.blocks.bundles[block.bundle]
-        .instance
-        .map_or(0.0, |instance| instance.factor);
-    out.set(const { position("line_item_normalization_factor") }, factor);
-    out.set(
-        const { position("line_item_normalized_usage_amount") },
-        hours as f64 * factor,
-    );
+    let instance = model.blocks.bundles[block.bundle].instance;
+    let factor = instance.map_or(0.0, |instance| instance.factor);
+    out.set(FACTOR, factor);
+    out.set(NORMALIZED, hours as f64 * factor);
     out.set(const { position("reservation_unused_quantity") }, unused as f64);
-    out.set(
-        const { position("reservation_unused_normalized_unit_quantity") },
-        unused as f64 * factor,
-    );
-    let (all_upfront, whole) = (
-        reservation.upfront * hours,
-        reservation.upfront * reservation.count * reservation.hours,
-    );
-    for (column, amount) in [
-        (
-            const { position("reservation_amortized_upfront_fee_for_billing_period") },
-            all_upfront,
-        ),
-        (
-            const { position("reservation_net_amortized_upfront_fee_for_billing_period") },
-            all_upfront,
-        ),
-        (
-            const { position("reservation_unused_amortized_upfront_fee_for_billing_period") },
-            unused_upfront,
-        ),
-        (
-            const { position("reservation_net_unused_amortized_upfront_fee_for_billing_period") },
-            unused_upfront,
-        ),
-        (const { position("reservation_unused_recurring_fee") }, unused_recurring),
-        (const { position("reservation_net_unused_recurring_fee") }, unused_net),
-        (const { position("reservation_upfront_value") }, whole),
-        (const { position("reservation_net_upfront_value") }, whole),
+    out.set(UNUSED_NORMALIZED, unused as f64 * factor);
+    let value = reservation.upfront * reservation.count * reservation.hours;
+    for (columns, amount) in [
+        (UPFRONT, reservation.upfront * hours),
+        (UNUSED_UPFRONT, unused_upfront),
+        (VALUE, value),
     ] {
-        out.set_amount(column, amount);
+        columns.into_iter().for_each(|column| out.set_amount(column, amount));
     }
+    out.set_amount(const { position("reservation_unused_recurring_fee") }, unused_recurring);
+    out.set_amount(const { position("reservation_net_unused_recurring_fee") }, unused_net);
     if recurring > net {
         let amount = net - recurring;
-        let keys = Keys {
-            class: discount,
-            ..keys
+        let money = Money {
+            unblended: amount,
+            amortized: amount,
+            ..Money::default()
         };
         out.push(
-            keys,
-            0.0,
-            &Money {
-                unblended: amount,
-                amortized: amount,
-                ..Money::default()
+            Keys {
+                class: discount,
+                ..keys
             },
+            0.0,
+            &money,
         );
     }
-    out.pause()
 }
 
 /// Tax, credits, refunds, support and contracts of an account in a month.

@@ -406,7 +406,45 @@ fn discounts<W: Write + Send>(out: &mut FileRows<'_, W>, run: &Run<'_>, sums: &S
     }
 }
 
-/// Split cost of a pod: processors on the first meter, memory on the second. Its cost is in the instance's row.
+/// What the split cost of a pod is made from.
+struct Host {
+    /// Kind of the instance.
+    bundle: Bundle,
+    /// Plan that covers the instance, and the instance's price under it.
+    plan: Option<(Range<i32>, i64)>,
+    /// Share of the instance's cost that a unit of what is split has.
+    part: f64,
+    /// Units that the instance has.
+    capacity: f64,
+}
+
+/// The instance of a pod; processors are split on the first meter, memory on the second.
+fn host(model: &Model, resource: &Resource, index: usize) -> Option<Host> {
+    let parent = resource.parent?;
+    let blocks = &model.blocks.blocks;
+    let block = blocks.partition_point(|block| block.first <= parent).checked_sub(1)?;
+    let bundle = model.blocks.bundles[blocks[block].bundle];
+    let instance = bundle.instance?;
+    let plan = match bundle.cover {
+        Cover::Plan(plan) => Some((model.plans[plan].units.clone(), plan_rate(plan, bundle.meters[0].rate))),
+        _ => None,
+    };
+    // One virtual processor costs nine times as much as one GiB.
+    let parts = (9 * instance.vcpu + instance.memory) as f64;
+    let (capacity, weight) = if index == 0 {
+        (instance.vcpu, 9.0)
+    } else {
+        (instance.memory, 1.0)
+    };
+    Some(Host {
+        bundle,
+        plan,
+        part: weight / parts,
+        capacity: capacity as f64,
+    })
+}
+
+/// Split cost of a pod. What it costs is in the instance's row.
 fn pod<W: Write + Send>(
     out: &mut FileRows<'_, W>,
     run: &Run<'_>,
@@ -414,37 +452,39 @@ fn pod<W: Write + Send>(
     resource: &Resource,
     index: usize,
 ) -> Result<()> {
-    let model = out.model;
-    let Some(parent) = resource.parent else { return Ok(()) };
-    // Pods of a block run on instances of one other block.
-    let host = model
-        .blocks
-        .blocks
-        .partition_point(|block| block.first <= parent)
-        .saturating_sub(1);
-    let host = &model.blocks.bundles[model.blocks.blocks[host].bundle];
-    let Some(instance) = host.instance else { return Ok(()) };
-    let hours = model.calendar.unit_hours();
-    let hourly = match host.cover {
-        Cover::Plan(plan) => plan_rate(plan, host.meters[0].rate),
-        _ => host.meters[0].rate,
+    const QUANTITIES: [usize; 3] = [
+        position("split_line_item_reserved_usage"),
+        position("split_line_item_actual_usage"),
+        position("split_line_item_split_usage"),
+    ];
+    const AMOUNTS: [usize; 6] = [
+        position("split_line_item_split_cost"),
+        position("split_line_item_unused_cost"),
+        position("split_line_item_net_split_cost"),
+        position("split_line_item_net_unused_cost"),
+        position("split_line_item_public_on_demand_split_cost"),
+        position("split_line_item_public_on_demand_unused_cost"),
+    ];
+    let Some(host) = host(out.model, resource, index) else {
+        return Ok(());
     };
-    // One virtual processor costs nine times as much as one GiB.
-    let parts = 9 * instance.vcpu + instance.memory;
-    let (capacity, weight) = if index == 0 {
-        (instance.vcpu, 9)
-    } else {
-        (instance.memory, 1)
-    };
-    let reserved = capacity as f64 / (8 * (1 + resource.seed % 3)) as f64;
+    let hours = out.model.calendar.unit_hours() as f64;
+    let list = host.bundle.meters[0].rate;
+    let reserved = host.capacity / (8 * (1 + resource.seed % 3)) as f64;
     for time in resource.birth.max(out.units.start)..resource.death.min(out.units.end) {
-        let interval = out.unit(time);
         let actual = reserved * (0.4 + 0.9 * unit(at(resource.seed, &[time as u64, index as u64])));
         let used = reserved.max(actual);
-        let split = |rate: i64| (rate as f64 * weight as f64 / parts as f64 * used * hours as f64) as i64;
-        let (amount, public) = (split(hourly), split(host.meters[0].rate));
-        let (unused, public_unused) = (amount / 7, public / 7);
-        let net = |amount: i64| amount - share(amount, host.discounts.edp);
+        let split = |rate: i64| (rate as f64 * host.part * used * hours) as i64;
+        let covered = host.plan.as_ref().filter(|(units, _)| units.contains(&time));
+        let amount = split(covered.map_or(list, |(_, rate)| *rate));
+        let edp = if covered.is_some() {
+            0
+        } else {
+            host.bundle.discounts.edp
+        };
+        let net = amount - share(amount, edp);
+        let public = split(list);
+        let interval = out.unit(time);
         let money = Money {
             blended: Some(0),
             public: Some(0),
@@ -452,36 +492,23 @@ fn pod<W: Write + Send>(
         };
         out.push(
             keys(run, run.classes.usage, nth, resource, interval),
-            used * hours as f64,
+            used * hours,
             &money,
         );
-        out.set(
-            const { position("split_line_item_reserved_usage") },
-            reserved * hours as f64,
-        );
-        out.set(
-            const { position("split_line_item_actual_usage") },
-            actual * hours as f64,
-        );
-        out.set(const { position("split_line_item_split_usage") }, used * hours as f64);
-        if model.hourly() {
+        for (column, quantity) in QUANTITIES.into_iter().zip([reserved, actual, used]) {
+            out.set(column, quantity * hours);
+        }
+        if out.model.hourly() {
             out.set(
                 const { position("split_line_item_split_usage_ratio") },
-                used / capacity as f64,
+                used / host.capacity,
             );
         }
-        out.set_amount(const { position("split_line_item_split_cost") }, amount);
-        out.set_amount(const { position("split_line_item_unused_cost") }, unused);
-        out.set_amount(const { position("split_line_item_net_split_cost") }, net(amount));
-        out.set_amount(const { position("split_line_item_net_unused_cost") }, net(unused));
-        out.set_amount(
-            const { position("split_line_item_public_on_demand_split_cost") },
-            public,
-        );
-        out.set_amount(
-            const { position("split_line_item_public_on_demand_unused_cost") },
-            public_unused,
-        );
+        let amounts = [amount, amount / 7, net, net / 7, public, public / 7];
+        AMOUNTS
+            .into_iter()
+            .zip(amounts)
+            .for_each(|(column, amount)| out.set_amount(column, amount));
     }
     out.pause()
 }

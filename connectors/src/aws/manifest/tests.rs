@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use proptest::prelude::*;
 
@@ -118,6 +118,8 @@ fn other_buckets_are_told_and_mapped() {
         parse(legacy.as_bytes(), &BUCKET).unwrap().foreign_bucket.as_deref(),
         Some("aws-bucket")
     );
+    let unnamed = LEGACY.replace("\"bucket\": \"my-bucket\"", "\"bucket\": \"\"");
+    assert_eq!(parse(unnamed.as_bytes(), &BUCKET).unwrap().foreign_bucket, None);
     let mixed = DATA_EXPORT
         .replacen("s3://my-bucket/", "s3://a-bucket/", 1)
         .replace("s3://my-bucket/", "s3://b-bucket/");

@@ -273,24 +273,7 @@ fn product_texts(facts: &Facts<'_>, text: &mut ClassText, place: (usize, usize),
         set!(text, "product_region_code": "", "product_location_type": "AWS Edge Location");
     }
     if meter.family == "Data Transfer" {
-        let (from, to) = if meter.usage_type.contains("-In-") {
-            (("External", "Other", ""), (region.name, "AWS Region", region.code))
-        } else if meter.usage_type.contains("Regional") {
-            (
-                (region.name, "AWS Region", region.code),
-                (region.name, "AWS Region", region.code),
-            )
-        } else {
-            ((region.name, "AWS Region", region.code), ("External", "Other", ""))
-        };
-        set!(text,
-            "product_from_location": from.0,
-            "product_from_location_type": from.1,
-            "product_from_region_code": from.2,
-            "product_to_location": to.0,
-            "product_to_location_type": to.1,
-            "product_to_region_code": to.2,
-        );
+        transfer_texts(text, meter, region);
         product.push(("transfer_type", meter.operation.to_owned()));
     }
     // Instances have attributes on the rows of their hours alone.
@@ -320,6 +303,27 @@ fn product_texts(facts: &Facts<'_>, text: &mut ClassText, place: (usize, usize),
     }
     product.sort_unstable();
     text.product = Some(product);
+}
+
+/// The ends of a transfer.
+fn transfer_texts(text: &mut ClassText, meter: &Meter, region: &Region) {
+    let here = (region.name, "AWS Region", region.code);
+    let outside = ("External", "Other", "");
+    let (from, to) = if meter.usage_type.contains("-In-") {
+        (outside, here)
+    } else if meter.usage_type.contains("Regional") {
+        (here, here)
+    } else {
+        (here, outside)
+    };
+    set!(text,
+        "product_from_location": from.0,
+        "product_from_location_type": from.1,
+        "product_from_region_code": from.2,
+        "product_to_location": to.0,
+        "product_to_location_type": to.1,
+        "product_to_region_code": to.2,
+    );
 }
 
 fn hash(text: &str) -> u64 {
