@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod demo;
+mod import;
 mod init;
 mod listen;
 mod output;
@@ -42,6 +43,7 @@ enum Command {
     Sample(sample::SampleArgs),
     Query(query::QueryArgs),
     Check(check::CheckArgs),
+    Import(import::ImportArgs),
 }
 
 /// Options of every command that works on a data directory.
@@ -116,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Sample(args) => sample::run(args, &mut output).map(|()| ExitCode::SUCCESS),
         Command::Query(args) => query::run(args, &mut output).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args, &mut output),
+        Command::Import(args) => import::run(args, &mut output),
     };
     done.unwrap_or_else(|error| {
         output.error(&error);
