@@ -1,3 +1,6 @@
-//! Carries bytes, identities and configuration: the servers of Farthing's protocols.
+//! Carries bytes, identities and configuration between clients and the SQL front end.
 
+pub mod auth;
 pub mod flight;
+pub mod pg;
+pub mod tls;

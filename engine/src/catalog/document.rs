@@ -1,0 +1,170 @@
+//! The catalog document and the changes that make the next one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{AccountId, BillingPeriod, CatalogVersion, ExportId, SnapshotId};
+use crate::port::{ExportLocation, SecretRef};
+use crate::principal::Login;
+
+/// The version of the document's form.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// How an account is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    /// As a payer, with an export of its own.
+    Root,
+    /// As a member, whose costs come through a root's export.
+    Linked,
+}
+
+/// A connected account: its rows are visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The account.
+    pub id: AccountId,
+    /// How it is connected.
+    pub kind: AccountKind,
+    /// The name given at connection, if any.
+    pub name: Option<String>,
+    /// The ARN that the credential signed in as; `None` for an account declared without keys.
+    pub arn: Option<String>,
+    /// The id of the access key, which is no secret; an equal one means an equal key.
+    pub access_key_id: Option<String>,
+    /// The credential in the vault, if there is one.
+    pub secret: Option<SecretRef>,
+    /// When it was first connected.
+    pub connected_at: DateTime<Utc>,
+    /// When its connection last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which kind of export it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportKind {
+    /// AWS Data Exports, table `COST_AND_USAGE_REPORT`.
+    Cur2,
+}
+
+/// An export: one stream of billing files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its id and table name.
+    pub id: ExportId,
+    /// The root account that connected it.
+    pub account: AccountId,
+    /// Which kind.
+    pub kind: ExportKind,
+    /// Where it is delivered.
+    pub location: ExportLocation,
+    /// When it was connected.
+    pub connected_at: DateTime<Utc>,
+}
+
+/// Everything that a statement may have to know, as one document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogDocument {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Its number.
+    pub version: CatalogVersion,
+    /// When it was written.
+    pub written_at: DateTime<Utc>,
+    /// The connected accounts.
+    pub accounts: BTreeMap<AccountId, Account>,
+    /// The exports.
+    pub exports: BTreeMap<ExportId, Export>,
+    /// The snapshot of each period of each export.
+    pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, SnapshotId>>,
+    /// Who may log in.
+    pub logins: BTreeMap<String, Login>,
+}
+
+/// A change to the catalog, small enough to be applied again after a lost race.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Adds an account or replaces its entry.
+    PutAccount(Account),
+    /// Disconnects an account.
+    RemoveAccount(AccountId),
+    /// Adds an export or replaces its entry.
+    PutExport(Export),
+    /// Removes an export and what it imported.
+    RemoveExport(ExportId),
+    /// Makes a snapshot the one of its period.
+    PutSnapshot {
+        /// The export.
+        export: ExportId,
+        /// The month.
+        period: BillingPeriod,
+        /// The snapshot, already written.
+        snapshot: SnapshotId,
+    },
+    /// Adds a login or replaces it.
+    PutLogin(Login),
+    /// Removes a login.
+    RemoveLogin(String),
+}
+
+impl CatalogDocument {
+    /// The catalog before anything was published.
+    pub fn empty(now: DateTime<Utc>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            version: 0,
+            written_at: now,
+            accounts: BTreeMap::new(),
+            exports: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            logins: BTreeMap::new(),
+        }
+    }
+
+    /// Applies one change. Removing what is gone is no error; a snapshot of an export that is gone is.
+    pub fn apply(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::PutAccount(account) => {
+                self.accounts.insert(account.id, account.clone());
+            }
+            Change::RemoveAccount(id) => {
+                self.accounts.remove(id);
+            }
+            Change::PutExport(export) => {
+                self.exports.insert(export.id.clone(), export.clone());
+            }
+            Change::RemoveExport(id) => {
+                self.exports.remove(id);
+                self.snapshots.remove(id);
+            }
+            Change::PutSnapshot {
+                export,
+                period,
+                snapshot,
+            } => {
+                if !self.exports.contains_key(export) {
+                    return Err(Error::new(
+                        ErrorKind::Missing,
+                        format!("the export {export} was removed meanwhile"),
+                    ));
+                }
+                self.snapshots
+                    .entry(export.clone())
+                    .or_default()
+                    .insert(*period, snapshot.clone());
+            }
+            Change::PutLogin(login) => {
+                self.logins.insert(login.name.clone(), login.clone());
+            }
+            Change::RemoveLogin(name) => {
+                self.logins.remove(name);
+            }
+        }
+        Ok(())
+    }
+}
