@@ -70,7 +70,10 @@ impl LocalExecutor {
             () = self.clock.sleep(self.admission_wait) => return Err(not_admitted(self.admission_wait)),
         };
         let (batches, received) = mpsc::channel(WAITING_BATCHES);
-        let mut slot = Slot { slots: Arc::clone(&self.slots), held: Some(slot) };
+        let mut slot = Slot {
+            slots: Arc::clone(&self.slots),
+            held: Some(slot),
+        };
         let task = self.runtime.spawn(async move {
             let stopped = {
                 tokio::select! {
@@ -110,11 +113,7 @@ impl Slot {
     }
 }
 
-async fn run(
-    query: BoundQuery,
-    batches: &mpsc::Sender<Result<RecordBatch>>,
-    slot: &mut Slot,
-) -> DataFusionResult<()> {
+async fn run(query: BoundQuery, batches: &mpsc::Sender<Result<RecordBatch>>, slot: &mut Slot) -> DataFusionResult<()> {
     let plan = query.physical_plan().await?;
     let mut stream = execute_stream(plan, query.task_context())?;
     while let Some(batch) = stream.next().await.transpose()? {

@@ -7,11 +7,15 @@ use farthing_connectors::{AwsConnector, AwsSettings, KeyFileVault};
 use farthing_engine::account::run::ProcedureRun;
 use farthing_engine::account::{Connections, ConnectionsParts};
 use farthing_engine::catalog::Catalog;
+use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
 use farthing_engine::ingest::{ImportRun, Importer, stores_of};
 use farthing_engine::port::{AccountConnector, Clock, ExportSource, SecretVault};
+use farthing_engine::session::SessionBuilder;
+use farthing_engine::store::ExportStores;
+use farthing_engine::system::tables::{SystemSources, system_tables};
 use farthing_engine::{Error, ErrorKind, Result};
-use farthing_sql::Frontend;
+use farthing_sql::{Frontend, FrontendParts};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tokio::runtime::Handle;
@@ -68,19 +72,42 @@ impl Node {
             stores_of(Arc::clone(&source)),
             Arc::clone(&clock),
             config.limits.clone(),
-            imports,
+            Arc::clone(&imports),
         ));
-        let _connections = Connections::new(ConnectionsParts {
+        let vault: Arc<dyn SecretVault> = vault;
+        let connections = Arc::new(Connections::new(ConnectionsParts {
             catalog: Arc::clone(&catalog),
             connector: Arc::clone(&connector),
             source: Arc::clone(&source),
-            vault: vault as Arc<dyn SecretVault>,
+            vault: Arc::clone(&vault),
+            importer: Arc::clone(&importer),
+            clock: Arc::clone(&clock),
+            runs: Arc::clone(&procedures),
+        }));
+        let tables = system_tables(SystemSources {
+            imports,
+            procedure_runs: procedures,
+            vault,
+            limits: config.limits.clone(),
+        });
+        let spill = config.data_dir.join("spill");
+        crate::private_file::create_folder(&spill)?;
+        let stores = Arc::new(ExportStores::new(Arc::clone(&source)));
+        let sessions = Arc::new(SessionBuilder::try_new(&config.limits, stores, tables, &spill)?);
+        let query = runtimes.query().clone();
+        let executor = Arc::new(LocalExecutor::new(&config.limits, query.clone(), Arc::clone(&clock)));
+        let frontend = Frontend::new(FrontendParts {
+            catalog: Arc::clone(&catalog),
+            sessions,
+            executor,
+            connections,
             importer: Arc::clone(&importer),
             clock,
-            runs: procedures,
+            limits: config.limits.clone(),
+            query_runtime: query,
         });
         Ok(Self {
-            frontend: Frontend {},
+            frontend,
             catalog,
             connector,
             source,
