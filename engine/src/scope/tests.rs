@@ -393,7 +393,10 @@ async fn owners_that_do_not_add_up_prove_nothing() {
 async fn a_plan_without_the_filter_is_refused() {
     let world = world().await;
     let query = world
-        .plan(&reader(&[ANN]), "SELECT line_item_unblended_cost FROM exports.main")
+        .plan(
+            &reader(&[ANN]),
+            "SELECT line_item_unblended_cost, line_item_usage_account_id, bill_payer_account_id FROM exports.main",
+        )
         .await
         .unwrap();
     let plan = query.physical_plan().await.unwrap();

@@ -174,3 +174,38 @@ async fn relations_are_listed_with_their_columns() {
     assert!(tables[1].columns.field_with_name("billing_period").is_ok());
     assert!(tables[1].columns.field_with_name("farthing_has_net_costs").is_err());
 }
+
+/// Shows how many accounts are in its view's scope.
+struct Seen;
+
+#[async_trait::async_trait]
+impl SystemTable for Seen {
+    fn name(&self) -> &str {
+        "seen"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        use arrow::datatypes::{DataType, Field, Schema};
+        Arc::new(Schema::new(vec![Field::new("accounts", DataType::Int64, false)]))
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<arrow::array::RecordBatch> {
+        let count = i64::try_from(view.scope.accounts().len()).unwrap();
+        let column = Arc::new(arrow::array::Int64Array::from(vec![count]));
+        Ok(arrow::array::RecordBatch::try_new(self.schema(), vec![column]).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn system_tables_are_seen_through_the_scope() {
+    let mut world = world().await;
+    world.builder.system = vec![Arc::new(Seen) as Arc<dyn SystemTable>].into();
+    for (principal, expected) in [
+        (reader(&[]), "2|1"),
+        (reader(&[ANN]), "1|1"),
+        (reader(&["999999999999"]), "0|1"),
+    ] {
+        let sql = "SELECT s.accounts, t.n FROM system.seen s, (SELECT count(*) AS n FROM system.seen) t";
+        assert_eq!(world.rows(&principal, sql).await.unwrap(), expected);
+    }
+}
