@@ -1,5 +1,7 @@
 //! The engine's own state as tables of the schema `system`, always seen through the reader's scope.
 
+pub mod tables;
+
 use std::fmt;
 use std::sync::Arc;
 

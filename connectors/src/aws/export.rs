@@ -1,0 +1,315 @@
+//! Reads exports where AWS delivers them: an S3 bucket, or a folder that holds a copy.
+//!
+//! Which files are data is only ever read from manifests. Listing finds which periods have been delivered, in the folders
+//! of the form `<base>/metadata/BILLING_PERIOD=YYYY-MM/`.
+
+mod bucket;
+mod folder;
+mod layout;
+mod read_only;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use farthing_engine::error::{Error, ErrorKind, Result};
+use farthing_engine::id::BillingPeriod;
+use farthing_engine::port::{
+    Credential, DeliveredManifest, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
+    SecretRef,
+};
+use object_store::ObjectStore;
+
+use self::bucket::{BucketRoot, RegionMemory};
+use self::folder::FolderRoot;
+use super::AwsClients;
+use super::manifest::{self, Origin};
+
+/// Entries that each of the memories below may have before it starts anew. They save requests and decide nothing.
+const MEMORY_ENTRIES: usize = 4_096;
+/// Folders that a report names where nothing was found.
+const FOLDERS_NEARBY: usize = 50;
+
+/// Exports in S3 buckets and in folders of this machine. Only ever reads.
+pub struct AwsExportSource {
+    clients: Arc<AwsClients>,
+    regions: Arc<RegionMemory>,
+    /// The manifest's key of a location and period, where it is known: the common case needs no listing then.
+    manifest_keys: Memory<(String, BillingPeriod), String>,
+    /// Stores that are open for a stored key, so that connections are kept between statements.
+    stores: Memory<(String, Option<String>, SecretRef), Arc<dyn ObjectStore>>,
+}
+
+impl AwsExportSource {
+    pub(crate) fn new(clients: Arc<AwsClients>) -> Self {
+        Self {
+            clients,
+            regions: Arc::new(RegionMemory::default()),
+            manifest_keys: Memory::default(),
+            stores: Memory::default(),
+        }
+    }
+
+    async fn root(&self, location: &ExportLocation, credential: &Credential) -> Result<Box<dyn DeliveryRoot>> {
+        layout::check(location)?;
+        match &location.root {
+            LocationRoot::Folder(path) => Ok(Box::new(FolderRoot::open(path)?)),
+            LocationRoot::Bucket { name, region } => {
+                let key = self.clients.access_key(credential).await?;
+                Ok(Box::new(BucketRoot::new(
+                    Arc::clone(&self.clients),
+                    Arc::clone(&self.regions),
+                    key,
+                    name,
+                    region.as_deref(),
+                    &location.base_key(),
+                )?))
+            }
+        }
+    }
+
+    /// The manifest object of `period`, found with as few requests as possible: where it was last time, where AWS puts
+    /// it, and only then by listing.
+    async fn find_manifest(
+        &self,
+        root: &dyn DeliveryRoot,
+        location: &ExportLocation,
+        period: BillingPeriod,
+        known_e_tag: Option<&str>,
+    ) -> Result<Option<(String, Read)>> {
+        let memory_key = (location.uri(), period);
+        let likely = self
+            .manifest_keys
+            .get(&memory_key)
+            .unwrap_or_else(|| layout::manifest_key(location, &layout::partition_folder(period)));
+        match root.read(&likely, known_e_tag).await? {
+            Read::Absent => {}
+            answer => {
+                self.manifest_keys.put(memory_key, likely.clone());
+                return Ok(Some((likely, answer)));
+            }
+        }
+        for folder in root.list(&layout::metadata_prefix(location)).await?.folders {
+            if layout::period_of_folder(&folder) != Some(period) {
+                continue;
+            }
+            let objects = root.list(&folder).await?.objects;
+            let Some(key) = layout::choose_manifest(location, &folder, objects) else {
+                continue;
+            };
+            // Written and removed again between the listing and this read: not delivered.
+            match root.read(&key, known_e_tag).await? {
+                Read::Absent => {}
+                answer => {
+                    self.manifest_keys.put(memory_key, key.clone());
+                    return Ok(Some((key, answer)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl std::fmt::Debug for AwsExportSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AwsExportSource")
+            .field("settings", &self.clients.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl ExportSource for AwsExportSource {
+    async fn probe(&self, location: &ExportLocation, credential: &Credential) -> Result<LocationReport> {
+        let root = self.root(location, credential).await?;
+        root.check().await?;
+        let metadata = root.list(&layout::metadata_prefix(location)).await?;
+        let mut periods: Vec<BillingPeriod> = metadata
+            .folders
+            .iter()
+            .filter_map(|folder| layout::period_of_folder(folder))
+            .collect();
+        periods.sort_unstable();
+        periods.dedup();
+        // The newest manifest is read, so that a key that may list and not read is told now and not at the first import.
+        while let Some(newest) = periods.last() {
+            if self
+                .find_manifest(root.as_ref(), location, *newest, None)
+                .await?
+                .is_some()
+            {
+                break;
+            }
+            periods.pop();
+        }
+        let folders_nearby = if periods.is_empty() {
+            folders_nearby(root.as_ref(), location).await
+        } else {
+            Vec::new()
+        };
+        Ok(LocationReport {
+            region: root.region(),
+            periods,
+            folders_nearby,
+        })
+    }
+
+    async fn fetch_manifest(
+        &self,
+        location: &ExportLocation,
+        credential: &Credential,
+        period: BillingPeriod,
+        known_e_tag: Option<&str>,
+    ) -> Result<ManifestAnswer> {
+        let root = self.root(location, credential).await?;
+        let Some((key, answer)) = self.find_manifest(root.as_ref(), location, period, known_e_tag).await? else {
+            return Ok(ManifestAnswer::Absent);
+        };
+        let found = match answer {
+            Read::Unchanged => return Ok(ManifestAnswer::Unchanged),
+            Read::Absent => return Ok(ManifestAnswer::Absent),
+            Read::Found(found) => found,
+        };
+        let origin = Origin {
+            uri: &root.uri(&key),
+            bucket: root.bucket(),
+            base_key: &location.base_key(),
+        };
+        let manifest = manifest::parse(&found.body, &origin)?;
+        Ok(ManifestAnswer::Found(Box::new(DeliveredManifest {
+            manifest,
+            key,
+            e_tag: found.e_tag,
+            last_modified: found.last_modified,
+        })))
+    }
+
+    async fn open(&self, location: &ExportLocation, credential: &Credential) -> Result<Arc<dyn ObjectStore>> {
+        let root = self.root(location, credential).await?;
+        let Credential::Stored(secret) = credential else {
+            return root.open();
+        };
+        // A stored secret's version never changes its value, and the vault has just handed it out again.
+        let cache_key = (location.uri(), root.region(), secret.clone());
+        if let Some(store) = self.stores.get(&cache_key) {
+            return Ok(store);
+        }
+        let store = root.open()?;
+        self.stores.put(cache_key, Arc::clone(&store));
+        Ok(store)
+    }
+}
+
+/// The folders beside the place where the export should be, or beside the nearest one above it that exists. Best effort:
+/// it may need a wider permission than the export itself.
+async fn folders_nearby(root: &dyn DeliveryRoot, location: &ExportLocation) -> Vec<String> {
+    let mut level = location.prefix.as_str();
+    loop {
+        let prefix = if level.is_empty() {
+            String::new()
+        } else {
+            format!("{level}/")
+        };
+        let Ok(listing) = root.list(&prefix).await else {
+            return Vec::new();
+        };
+        if !listing.folders.is_empty() || level.is_empty() {
+            let names = listing.folders.iter().take(FOLDERS_NEARBY);
+            return names
+                .map(|folder| folder.strip_suffix('/').unwrap_or(folder).to_owned())
+                .collect();
+        }
+        level = level.rsplit_once('/').map_or("", |(above, _)| above);
+    }
+}
+
+/// A bucket or a folder: what an export source asks of either.
+#[async_trait]
+trait DeliveryRoot: Send + Sync {
+    /// Whether the root exists and can be reached.
+    async fn check(&self) -> Result<()>;
+    /// Folders and objects directly below `prefix`, which is empty or ends with a slash. All pages.
+    async fn list(&self, prefix: &str) -> Result<Listing>;
+    /// An object's content, unless it still has `known_e_tag`. Bounded by the size that a manifest may have.
+    async fn read(&self, key: &str, known_e_tag: Option<&str>) -> Result<Read>;
+    /// The root as a read-only store.
+    fn open(&self) -> Result<Arc<dyn ObjectStore>>;
+    /// The Region, once known.
+    fn region(&self) -> Option<String>;
+    /// The bucket's name, where it is one.
+    fn bucket(&self) -> Option<&str>;
+    /// The URI of a key.
+    fn uri(&self, key: &str) -> String;
+}
+
+/// One level of a listing.
+#[derive(Debug, Default)]
+struct Listing {
+    /// Keys with a slash at the end.
+    folders: Vec<String>,
+    objects: Vec<ListedObject>,
+}
+
+#[derive(Debug, Clone)]
+struct ListedObject {
+    key: String,
+    last_modified: DateTime<Utc>,
+}
+
+/// The answer to a conditional read.
+enum Read {
+    Unchanged,
+    Absent,
+    Found(Box<Content>),
+}
+
+struct Content {
+    body: Bytes,
+    e_tag: String,
+    last_modified: DateTime<Utc>,
+}
+
+/// A bounded map behind a lock that is never held across an await. Losing an entry costs a request and nothing else.
+struct Memory<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K, V> Default for Memory<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: std::hash::Hash + Eq, V: Clone> Memory<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: K, value: V) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if map.len() >= MEMORY_ENTRIES && !map.contains_key(&key) {
+            map.clear();
+        }
+        match map.entry(key) {
+            Entry::Occupied(mut entry) => {
+                entry.insert(value);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(value);
+            }
+        }
+    }
+}
+
+/// The error for an answer that lacks what S3 always sends.
+fn incomplete(uri: &str) -> Error {
+    Error::new(
+        ErrorKind::AwsUnreachable,
+        format!("the answer for {uri} has no ETag or no Last-Modified header"),
+    )
+    .with_hint("Check whether a proxy between this machine and AWS removes headers.")
+}
+
+#[cfg(test)]
+mod tests;
