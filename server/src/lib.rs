@@ -1,6 +1,8 @@
 //! Carries bytes, identities and configuration between clients and the SQL front end.
 
 pub mod auth;
+#[cfg(test)]
+mod fixture;
 pub mod flight;
 pub mod pg;
 pub mod tls;
