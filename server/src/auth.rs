@@ -18,9 +18,12 @@ use farthing_sql::Frontend;
 use self::throttle::Throttle;
 use self::verifier::Verifier;
 
+/// Finds the login of a name.
+type Lookup = Box<dyn Fn(&str) -> Option<Login> + Send + Sync>;
+
 /// Checks logins against the front end's roles. One per process, shared by all listeners.
 pub struct Authenticator {
-    frontend: Frontend,
+    lookup: Lookup,
     mock_key: [u8; 32],
     throttle: Throttle,
 }
@@ -50,8 +53,12 @@ impl Authenticator {
     ///
     /// If the operating system gives no random bytes.
     pub fn try_new(frontend: Frontend) -> Result<Self> {
+        Self::over(Box::new(move |name| frontend.login(name)))
+    }
+
+    pub(crate) fn over(lookup: Lookup) -> Result<Self> {
         Ok(Self {
-            frontend,
+            lookup,
             mock_key: random_bytes()?,
             throttle: Throttle::new(),
         })
@@ -60,7 +67,7 @@ impl Authenticator {
     /// What a login as `user` is checked against. An unknown user, and one whose stored verifier cannot be read, get a
     /// verifier that stays the same for the name while the process lives and that no password fits.
     pub fn candidate(&self, user: &str) -> Candidate {
-        let login = self.frontend.login(user);
+        let login = (self.lookup)(user);
         match login.as_ref().map(|login| Verifier::parse(&login.verifier)) {
             Some(Ok(verifier)) => Candidate { verifier, login },
             Some(Err(error)) => {
@@ -147,3 +154,6 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ URI = os.environ["FLIGHT_URI"]
 USER = os.environ["FLIGHT_USER"]
 PASSWORD = os.environ["FLIGHT_PASSWORD"]
 CA = os.environ.get("FLIGHT_CA")
-CALL = os.environ.get("FLIGHT_CALL", "CALL diagnose_aws(dry_run => true)")
+CALL = os.environ.get("FLIGHT_CALL", "CALL connect_aws_linked(account_id => '111122223333', dry_run => true)")
 MILLION = "SELECT value AS n, 'row ' || value AS t FROM generate_series(1, 1000000)"
 ENDLESS = "SELECT count(*) FROM generate_series(1, 1000000) a CROSS JOIN generate_series(1, 1000000) b WHERE a.value <> b.value"
 

@@ -1,5 +1,8 @@
 //! From Farthing's errors to gRPC statuses.
 
+#[cfg(test)]
+mod tests;
+
 use arrow_flight::error::FlightError;
 use farthing_engine::{Error, ErrorKind};
 use farthing_sql::SqlState;
@@ -69,35 +72,5 @@ pub(super) fn stream_status(error: FlightError) -> Status {
     match error {
         FlightError::Tonic(status) => *status,
         other => status(&defect("a batch cannot be encoded", other)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn carries_code_message_hint_and_sqlstate() {
-        let status = refuse(ErrorKind::UnknownTable, "table \"x\" does not exist", "list the tables");
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert_eq!(status.message(), "table \"x\" does not exist\nHint: list the tables");
-        assert_eq!(status.metadata().get(SQLSTATE_KEY).unwrap(), "42P01");
-    }
-
-    #[test]
-    fn masks_defects() {
-        let status = status(&Error::defect("offset 7 out of bounds").with_detail("plan: Scan(secret)"));
-        assert_eq!(status.code(), Code::Internal);
-        assert!(status.message().starts_with("internal error, incident "));
-        assert!(!status.message().contains("offset") && !status.message().contains("Scan"));
-    }
-
-    #[test]
-    fn shortens_long_messages_at_a_character() {
-        let status = status(&Error::new(ErrorKind::Syntax, "é".repeat(4000)));
-        assert!(status.message().len() <= MESSAGE_BYTES + 4);
-        assert!(status.message().ends_with("é ..."));
     }
 }

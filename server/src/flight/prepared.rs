@@ -1,5 +1,8 @@
 //! Prepared statements and the values bound to them.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::compute::{CastOptions, cast_with_options};
@@ -15,6 +18,7 @@ use futures::{Stream, TryStreamExt};
 use tonic::Status;
 
 use super::error::{defect, refuse, status};
+use super::ticket::acts;
 use super::token::FlightSession;
 
 /// The values of all runs of a statement: one row for each run, one value for each parameter.
@@ -43,7 +47,7 @@ impl PreparedStatement {
         *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(binding);
     }
 
-    /// The values to run with now.
+    /// The values to run with now. Those of a statement that acts are good for one run, as they may hold a secret.
     ///
     /// # Errors
     /// `BadValue` if the statement has parameters and nothing was bound.
@@ -51,7 +55,12 @@ impl PreparedStatement {
         if self.prepared.parameters.is_empty() {
             return Ok(no_values());
         }
-        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let bound = if acts(&self.prepared) {
+            bound.take()
+        } else {
+            bound.clone()
+        };
         bound.ok_or_else(|| unbound(self.prepared.parameters.len()))
     }
 
@@ -198,70 +207,5 @@ fn unreadable(error: FlightError) -> Status {
             "the bound values are not a readable Arrow stream",
             "send a schema message and record batches of it",
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
-    use arrow_flight::encode::FlightDataEncoderBuilder;
-    use futures::StreamExt;
-
-    use super::*;
-
-    const BOUNDS: BindingBounds = BindingBounds {
-        rows: 3,
-        bytes: 100_000,
-    };
-
-    fn batch(numbers: Vec<Option<i64>>) -> RecordBatch {
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(numbers.iter().map(|n| format!("{n:?}"))));
-        let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
-        RecordBatch::try_from_iter_with_nullable([("a", numbers, true), ("b", texts, true)]).unwrap()
-    }
-
-    async fn read(batches: Vec<RecordBatch>, parameters: &[DataType]) -> Result<Option<Binding>, Status> {
-        let head = futures::stream::iter([Ok(FlightData::default())]);
-        let body = FlightDataEncoderBuilder::new()
-            .build(futures::stream::iter(batches.into_iter().map(Ok)))
-            .map_err(Status::from);
-        read_binding(head.chain(body), parameters, BOUNDS).await
-    }
-
-    #[tokio::test]
-    async fn casts_to_the_announced_types() {
-        let binding = read(vec![batch(vec![Some(7), None])], &[DataType::Int32, DataType::Utf8])
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(binding[0], [ScalarValue::Int32(Some(7)), ScalarValue::from("Some(7)")]);
-        assert_eq!(binding[1][0], ScalarValue::Int32(None));
-    }
-
-    #[tokio::test]
-    async fn refuses_what_does_not_fit() {
-        let overflow = read(vec![batch(vec![Some(1 << 40)])], &[DataType::Int32, DataType::Utf8]).await;
-        assert_eq!(overflow.unwrap_err().code(), tonic::Code::InvalidArgument);
-        let count = read(vec![batch(vec![Some(1)])], &[DataType::Int64]).await;
-        assert_eq!(count.unwrap_err().code(), tonic::Code::InvalidArgument);
-        let many = read(vec![batch(vec![None; 4])], &[DataType::Int64, DataType::Utf8]).await;
-        assert_eq!(many.unwrap_err().code(), tonic::Code::ResourceExhausted);
-    }
-
-    #[tokio::test]
-    async fn no_columns_bind_nothing() {
-        assert!(read(vec![], &[DataType::Int64]).await.unwrap().is_none());
-        let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
-        assert!(read(vec![empty], &[DataType::Int64]).await.unwrap().is_none());
-    }
-
-    #[tokio::test]
-    async fn no_rows_bind_no_run() {
-        let binding = read(vec![batch(vec![])], &[DataType::Int64, DataType::Utf8])
-            .await
-            .unwrap();
-        assert_eq!(binding.unwrap().len(), 0);
     }
 }

@@ -19,21 +19,64 @@ use super::batch::{Batches, batch_bytes};
 use super::prepared::{Binding, no_values, prepare};
 use super::token::FlightSession;
 
-/// The tag of statements that act, and so run once for each ticket.
-const CALL: &str = "CALL";
+enum Work {
+    /// It reads only, and runs anew each time.
+    Reads(Binding),
+    /// It acts, and runs once.
+    Acts(Mutex<Outcome>),
+}
 
 enum Outcome {
-    NotRun,
-    /// It reads only.
-    Repeatable,
+    /// With its values, which may hold a secret and are dropped with the run.
+    NotRun(Binding),
     /// It ran, and this is its result.
     Kept {
         batches: Vec<RecordBatch>,
         /// The result's share of the memory for such results.
         _share: OwnedSemaphorePermit,
     },
-    /// It ran, and there is no result to show again.
-    Spent(ErrorKind, String),
+    /// It ran or began to, and this is all that can be said again.
+    Failed(Failure),
+}
+
+/// An error that can be told more than once.
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            detail: error.detail().map(str::to_owned),
+            hint: error.hint().map(str::to_owned),
+        }
+    }
+
+    /// It ran, or began to, and its result is not there.
+    fn spent(kind: ErrorKind, what: &str) -> Self {
+        Self {
+            kind,
+            message: format!("the statement of this ticket {what}; the ticket does not run it twice"),
+            detail: None,
+            hint: Some("see system.procedure_runs for what it did, or call GetFlightInfo to run it again".to_owned()),
+        }
+    }
+
+    fn error(&self) -> Error {
+        let mut error = Error::new(self.kind, self.message.clone());
+        if let Some(detail) = &self.detail {
+            error = error.with_detail(detail.clone());
+        }
+        match &self.hint {
+            Some(hint) => error.with_hint(hint.clone()),
+            None => error,
+        }
+    }
 }
 
 /// A statement that DoGet runs.
@@ -45,8 +88,7 @@ pub(super) struct Ticket {
     /// Cancels its runs, past and to come.
     pub(super) cancel: CancellationToken,
     prepared: Prepared,
-    binding: Binding,
-    outcome: Mutex<Outcome>,
+    work: Work,
 }
 
 impl Ticket {
@@ -54,12 +96,22 @@ impl Ticket {
         Self {
             schema: announced_schema(&prepared),
             cancel: owner.cancel.child_token(),
+            work: if acts(&prepared) {
+                Work::Acts(Mutex::new(Outcome::NotRun(binding)))
+            } else {
+                Work::Reads(binding)
+            },
             owner,
             prepared,
-            binding,
-            outcome: Mutex::new(Outcome::NotRun),
         }
     }
+}
+
+/// Whether a statement does more than read: CALL, and what gives no rows.
+///
+/// The redacted text is the tree printed again, so a CALL always begins with that word, whatever the client wrote.
+pub(super) fn acts(prepared: &Prepared) -> bool {
+    prepared.schema.is_none() || prepared.statement.redacted().starts_with("CALL ")
 }
 
 /// The schema that FlightInfo, prepared result and stream all carry.
@@ -89,28 +141,26 @@ impl Runner {
     pub(super) async fn redeem(&self, ticket: &Ticket) -> Result<Batches> {
         let cancel = ticket.cancel.child_token();
         let guard = cancel.clone().drop_guard();
-        let run = Run {
+        let run = |binding: &Binding| Run {
             frontend: self.frontend.clone(),
             session: ticket.owner.session.clone(),
             prepared: ticket.prepared.clone(),
-            binding: ticket.binding.clone(),
+            binding: binding.clone(),
             cancel,
         };
-        let mut outcome = ticket.outcome.lock().await;
-        let batches = match &*outcome {
-            Outcome::Kept { batches, .. } => return Ok(stored(batches.clone())),
-            Outcome::Spent(kind, message) => return Err(spent(*kind, message)),
-            Outcome::Repeatable => {
-                drop(outcome);
-                run.start().await?.1
-            }
-            Outcome::NotRun => match run.start().await? {
-                (false, batches) => {
-                    *outcome = Outcome::Repeatable;
-                    batches
+        let batches = match &ticket.work {
+            Work::Reads(binding) => run(binding).start().await?,
+            Work::Acts(outcome) => {
+                let mut outcome = outcome.lock().await;
+                match &*outcome {
+                    Outcome::Kept { batches, .. } => return Ok(stored(batches.clone())),
+                    Outcome::Failed(failure) => return Err(failure.error()),
+                    Outcome::NotRun(binding) => {
+                        let run = run(binding);
+                        self.run_once(&mut outcome, run).await?
+                    }
                 }
-                (true, batches) => self.run_once(&mut outcome, batches).await?,
-            },
+            }
         };
         // The guard lives as long as the stream.
         Ok(batches
@@ -122,38 +172,33 @@ impl Runner {
     }
 
     /// Runs a statement that acts to its end and keeps its result, if that is small enough.
-    async fn run_once(&self, outcome: &mut Outcome, mut batches: Batches) -> Result<Batches> {
+    async fn run_once(&self, outcome: &mut Outcome, run: Run) -> Result<Batches> {
         // Should this call be dropped on the way, the statement must not run again.
-        *outcome = Outcome::Spent(ErrorKind::Cancelled, "was cancelled while it ran".to_owned());
+        *outcome = Outcome::Failed(Failure::spent(ErrorKind::Cancelled, "was cut off while it ran"));
+        let mut batches = run
+            .start()
+            .await
+            .inspect_err(|error| *outcome = Outcome::Failed(Failure::of(error)))?;
         let mut kept = Vec::new();
         let mut bytes = 0;
-        loop {
-            match batches.try_next().await {
-                Ok(Some(batch)) => {
-                    bytes += batch_bytes(&batch);
-                    kept.push(batch);
-                    if bytes > self.replay_bytes_per_ticket {
-                        break;
-                    }
-                }
-                Ok(None) => {
-                    let permits = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-                    *outcome = match self.replay.clone().try_acquire_many_owned(permits) {
-                        Ok(share) => Outcome::Kept {
-                            batches: kept.clone(),
-                            _share: share,
-                        },
-                        Err(_) => not_kept(),
-                    };
-                    return Ok(stored(kept));
-                }
-                Err(error) => {
-                    *outcome = Outcome::Spent(error.kind(), format!("failed: {}", error.message()));
-                    return Err(error);
-                }
-            }
+        while bytes <= self.replay_bytes_per_ticket {
+            let next = batches.try_next().await;
+            let next = next.inspect_err(|error| *outcome = Outcome::Failed(Failure::of(error)))?;
+            let Some(batch) = next else {
+                let permits = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+                *outcome = match self.replay.clone().try_acquire_many_owned(permits) {
+                    Ok(share) => Outcome::Kept {
+                        batches: kept.clone(),
+                        _share: share,
+                    },
+                    Err(_) => too_large(),
+                };
+                return Ok(stored(kept));
+            };
+            bytes += batch_bytes(&batch);
+            kept.push(batch);
         }
-        *outcome = not_kept();
+        *outcome = too_large();
         Ok(stored(kept).chain(batches).boxed())
     }
 
@@ -170,7 +215,7 @@ impl Runner {
             binding,
             cancel,
         };
-        let (_, mut batches) = run.start().await?;
+        let mut batches = run.start().await?;
         while batches.try_next().await?.is_some() {}
         Ok(changed)
     }
@@ -186,7 +231,7 @@ impl Runner {
             binding: no_values(),
             cancel,
         };
-        run.start().await?.1.try_collect().await
+        run.start().await?.try_collect().await
     }
 }
 
@@ -201,23 +246,22 @@ struct Run {
 }
 
 impl Run {
-    /// Begins the first run and chains the others behind it; each begins when the one before it has ended. Tells whether
-    /// the statement acts.
-    async fn start(self) -> Result<(bool, Batches)> {
+    /// Begins the first run and chains the others behind it; each begins when the one before it has ended.
+    async fn start(self) -> Result<Batches> {
         if self.binding.is_empty() {
-            return Ok((false, stored(Vec::new())));
+            return Ok(stored(Vec::new()));
         }
-        let (acts, first) = self.execute(0).await?;
+        let first = self.execute(0).await?;
         let others = futures::stream::iter(1..self.binding.len())
             .then(move |row| {
                 let run = self.clone();
-                async move { run.execute(row).await.map(|(_, batches)| batches) }
+                async move { run.execute(row).await }
             })
             .try_flatten();
-        Ok((acts, first.chain(others).boxed()))
+        Ok(first.chain(others).boxed())
     }
 
-    async fn execute(&self, row: usize) -> Result<(bool, Batches)> {
+    async fn execute(&self, row: usize) -> Result<Batches> {
         let values = self.binding.get(row).cloned().unwrap_or_default();
         let control = Control {
             cancel: self.cancel.clone(),
@@ -228,8 +272,8 @@ impl Run {
             .execute(&self.session, &self.prepared, values, control)
             .await?;
         Ok(match response {
-            Response::Rows(rows) => (rows.tag == CALL, rows.batches),
-            Response::Done { .. } => (true, stored(Vec::new())),
+            Response::Rows(rows) => rows.batches,
+            Response::Done { .. } => stored(Vec::new()),
         })
     }
 }
@@ -238,17 +282,9 @@ fn stored(batches: Vec<RecordBatch>) -> Batches {
     futures::stream::iter(batches.into_iter().map(Ok)).boxed()
 }
 
-fn not_kept() -> Outcome {
-    Outcome::Spent(
+fn too_large() -> Outcome {
+    Outcome::Failed(Failure::spent(
         ErrorKind::Limit,
-        "ran, and its result was too large to be kept".to_owned(),
-    )
-}
-
-fn spent(kind: ErrorKind, what: &str) -> Error {
-    Error::new(
-        kind,
-        format!("the statement of this ticket {what}; it does not run twice"),
-    )
-    .with_hint("see system.procedure_runs for what it did, or ask for a new ticket to run it again")
+        "ran, and its result was too large to be kept",
+    ))
 }

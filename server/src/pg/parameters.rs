@@ -1,11 +1,12 @@
 //! Bound values, text and binary, as scalars of the types that the statement announced.
 
+mod interval;
 mod list;
 
 use std::sync::Arc;
 
 use bytes::Buf;
-use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, i256};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit, i256};
 use datafusion::scalar::ScalarValue;
 use pgwire::api::Type;
 use postgres_types::Kind;
@@ -117,7 +118,7 @@ fn from_text(bytes: &[u8], kind: &Type) -> Read<ScalarValue> {
         Type::TIME => parsed(trimmed, DataType::Time64(TimeUnit::Microsecond))?,
         Type::TIMESTAMP => parsed(trimmed, TIMESTAMP)?,
         Type::TIMESTAMPTZ => parsed(trimmed, timestamptz())?,
-        Type::INTERVAL => parsed(trimmed, DataType::Interval(IntervalUnit::MonthDayNano))?,
+        Type::INTERVAL => ScalarValue::IntervalMonthDayNano(Some(interval::parse(trimmed).ok_or(Flaw::Form)?)),
         Type::UUID => ScalarValue::Utf8(Some(Uuid::parse_str(trimmed).map_err(|_| Flaw::Form)?.to_string())),
         Type::JSON | Type::JSONB | Type::UNKNOWN => ScalarValue::Utf8(Some(text.to_owned())),
         _ if is_text(kind) => ScalarValue::Utf8(Some(text.to_owned())),
@@ -203,7 +204,7 @@ fn utf8(bytes: &[u8]) -> Read<ScalarValue> {
     Ok(ScalarValue::Utf8(Some(text.to_owned())))
 }
 
-/// Dates, times and intervals are read by Arrow's own parsers.
+/// Dates and times are read by Arrow's own parsers.
 fn parsed(text: &str, target: DataType) -> Read<ScalarValue> {
     ScalarValue::Utf8(Some(text.to_owned()))
         .cast_to(&target)

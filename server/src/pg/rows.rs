@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::scalar::ScalarValue;
-use farthing_sql::{Control, Frontend, Notice, Prepared, Response, Session};
+use farthing_sql::{Control, Frontend, Notice, Prepared, Response, Rows, Session};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgwire::messages::PgWireBackendMessage;
@@ -99,6 +99,10 @@ pub(super) struct Running {
     columns: i16,
     batch: Option<BatchRows>,
     ended: bool,
+    /// Whether rows were dropped because the statement ended while the client did not read.
+    cut: bool,
+    /// The statement's own token. The front end cancels it too, when the statement is past its deadline.
+    cancel: CancellationToken,
     _cancel_on_drop: DropGuard,
 }
 
@@ -133,9 +137,10 @@ pub(super) async fn start(
 ) -> Result<Started, Break> {
     let (sender, mut notices) = mpsc::channel(NOTICE_QUEUE);
     let cancel = CancellationToken::new();
+    // Whatever ends the start early cancels the statement as well.
     let guard = cancel.clone().drop_guard();
     let control = Control {
-        cancel,
+        cancel: cancel.clone(),
         notices: Some(sender),
     };
     let mut execution = std::pin::pin!(frontend.execute(session, prepared, values, control));
@@ -155,20 +160,7 @@ pub(super) async fn start(
             put_waiting(&mut notices, writer)?;
             Ok(Started::Done(tag))
         }
-        Response::Rows(rows) => {
-            let columns = i16::try_from(rows.schema.fields().len())
-                .map_err(|_| PgError::new("54011", "the result has more columns than the protocol allows"))?;
-            Ok(Started::Rows(Running {
-                tag: rows.tag,
-                batches: rows.batches,
-                notices,
-                formats,
-                columns,
-                batch: None,
-                ended: false,
-                _cancel_on_drop: guard,
-            }))
-        }
+        Response::Rows(rows) => Ok(Started::Rows(Running::new(rows, notices, formats, guard, cancel)?)),
     }
 }
 
@@ -181,6 +173,29 @@ fn put_waiting(notices: &mut mpsc::Receiver<Notice>, writer: &mut Writer) -> Res
 }
 
 impl Running {
+    fn new(
+        rows: Rows,
+        notices: mpsc::Receiver<Notice>,
+        formats: Formats,
+        guard: DropGuard,
+        cancel: CancellationToken,
+    ) -> Result<Self, PgError> {
+        let columns = i16::try_from(rows.schema.fields().len())
+            .map_err(|_| PgError::new("54011", "the result has more columns than the protocol allows"))?;
+        Ok(Self {
+            tag: rows.tag,
+            batches: rows.batches,
+            notices,
+            formats,
+            columns,
+            batch: None,
+            ended: false,
+            cut: false,
+            cancel,
+            _cancel_on_drop: guard,
+        })
+    }
+
     /// Sends rows until the limit (0 for none) or the last one.
     pub(super) async fn send(
         &mut self,
@@ -214,7 +229,15 @@ impl Running {
                 }
             }
             if writer.is_full() {
-                flush(writer, cancelled).await?;
+                tokio::select! {
+                    biased;
+                    // The statement ended while the client did not read: its stream says why.
+                    () = self.cancel.cancelled() => {
+                        self.batch = None;
+                        self.cut = true;
+                    }
+                    flushed = flush(writer, cancelled) => flushed?,
+                }
                 // Encoding is computing, so others get their turn although the socket took everything at once.
                 tokio::task::yield_now().await;
             }
@@ -233,6 +256,10 @@ impl Running {
                 }
                 batch = self.batches.next() => {
                     let Some(batch) = batch.transpose()? else {
+                        if self.cut {
+                            // Rows are missing, so this is no end.
+                            return Err(PgError::cancelled().into());
+                        }
                         self.ended = true;
                         return Ok(false);
                     };
@@ -255,3 +282,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,6 @@ impl Writer {
         self.half.shutdown().await
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

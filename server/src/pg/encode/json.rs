@@ -43,9 +43,6 @@ pub(super) fn write(array: &dyn Array, row: usize, out: &mut BytesMut) -> Result
         DataType::List(_) => list(&array.as_list::<i32>().value(row), out),
         DataType::LargeList(_) => list(&array.as_list::<i64>().value(row), out),
         DataType::FixedSizeList(..) => list(&array.as_fixed_size_list().value(row), out),
-        DataType::Utf8 => Ok(string(array.as_string::<i32>().value(row), out)),
-        DataType::LargeUtf8 => Ok(string(array.as_string::<i64>().value(row), out)),
-        DataType::Utf8View => Ok(string(array.as_string_view().value(row), out)),
         _ => scalar(array, row, out),
     }
 }
@@ -58,6 +55,9 @@ fn scalar(array: &dyn Array, row: usize, out: &mut BytesMut) -> Result<(), PgErr
         return write(&one, 0, out);
     }
     match array.data_type() {
+        DataType::Utf8 => string(array.as_string::<i32>().value(row), out),
+        DataType::LargeUtf8 => string(array.as_string::<i64>().value(row), out),
+        DataType::Utf8View => string(array.as_string_view().value(row), out),
         DataType::Boolean => out.put_slice(if array.as_boolean().value(row) {
             b"true"
         } else {
