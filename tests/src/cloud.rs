@@ -51,24 +51,23 @@ impl Sample {
     /// The sample that all tests of this process share.
     pub async fn shared() -> &'static Self {
         static SAMPLE: OnceCell<Sample> = OnceCell::const_new();
-        SAMPLE
-            .get_or_init(|| async {
-                let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-                let spec = Self::spec();
-                let totals = deliver(&spec, Arc::clone(&store), &Silent).await.unwrap();
-                Self {
-                    objects: objects(&store).await,
-                    spec,
-                    totals,
-                }
-            })
-            .await
+        SAMPLE.get_or_init(|| Self::generate(Self::spec())).await
     }
 
-    /// The month delivered again with late credits and corrected usage.
-    pub async fn restated(period: &str) -> Self {
+    /// A sample of one's own.
+    pub async fn generate(spec: SampleSpec) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let spec = Self::spec();
+        let totals = deliver(&spec, Arc::clone(&store), &Silent).await.unwrap();
+        Self {
+            objects: objects(&store).await,
+            spec,
+            totals,
+        }
+    }
+
+    /// A month of the sample that `spec` describes, delivered again with late credits and corrected usage.
+    pub async fn restated(spec: SampleSpec, period: &str) -> Self {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let (year, month) = period.split_once('-').unwrap();
         let period = YearMonth::new(year.parse().unwrap(), month.parse().unwrap()).unwrap();
         let totals = deliver_restated(&spec, period, Arc::clone(&store), &Silent).await.unwrap();

@@ -16,5 +16,6 @@
 pub mod bench;
 pub mod client;
 pub mod cloud;
+pub mod files;
 pub mod log;
 pub mod render;
