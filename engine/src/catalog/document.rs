@@ -34,6 +34,8 @@ pub struct Account {
     pub name: Option<String>,
     /// The ARN that the credential signed in as; `None` for an account declared without keys.
     pub arn: Option<String>,
+    /// The id of the access key, which is no secret; an equal one means an equal key.
+    pub access_key_id: Option<String>,
     /// The credential in the vault, if there is one.
     pub secret: Option<SecretRef>,
     /// When it was first connected.

@@ -232,9 +232,9 @@ fn denial_message(principal: &Principal, action: &str, resource: &str, reason: &
 
 fn reason(denial: Denial, action: &str) -> String {
     let (article, kind) = match denial.by {
-        DeniedBy::IdentityPolicy => ("an", "identity-based policy"),
-        DeniedBy::ResourcePolicy => ("a", "resource-based policy"),
-        DeniedBy::SessionPolicy => ("a", "session policy"),
+        DeniedBy::Identity => ("an", "identity-based policy"),
+        DeniedBy::Resource => ("a", "resource-based policy"),
+        DeniedBy::Session => ("a", "session policy"),
     };
     if denial.explicit {
         format!("with an explicit deny in {article} {kind}")

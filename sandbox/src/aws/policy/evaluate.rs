@@ -37,9 +37,9 @@ pub(crate) struct Denial {
 /// The kind of policy that refused or did not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeniedBy {
-    IdentityPolicy,
-    ResourcePolicy,
-    SessionPolicy,
+    Identity,
+    Resource,
+    Session,
 }
 
 /// Whether a trust policy lets a principal assume its role.
@@ -67,17 +67,17 @@ impl Authorization<'_> {
         let identity = self.principal.policies.iter().map(Arc::as_ref);
         let denied = |explicit, by| Decision::Denied(Denial { explicit, by });
         if identity.clone().any(|policy| self.matches_any(policy, false)) {
-            return denied(true, DeniedBy::IdentityPolicy);
+            return denied(true, DeniedBy::Identity);
         }
         if self.resource_policy.is_some_and(|policy| self.resource_denies(policy)) {
-            return denied(true, DeniedBy::ResourcePolicy);
+            return denied(true, DeniedBy::Resource);
         }
         if let Some(session) = &self.principal.session_policy {
             if self.matches_any(session, false) {
-                return denied(true, DeniedBy::SessionPolicy);
+                return denied(true, DeniedBy::Session);
             }
             if !self.matches_any(session, true) {
-                return denied(false, DeniedBy::SessionPolicy);
+                return denied(false, DeniedBy::Session);
             }
         }
         let grant = self.resource_policy.map_or(Grant::None, |policy| self.grant(policy));
@@ -85,7 +85,7 @@ impl Authorization<'_> {
         if matches!(self.principal.kind, PrincipalKind::Anonymous | PrincipalKind::Service) {
             return match grant {
                 Grant::Direct => Decision::Allowed,
-                _ => denied(false, DeniedBy::ResourcePolicy),
+                _ => denied(false, DeniedBy::Resource),
             };
         }
         let identity_allows =
@@ -96,8 +96,8 @@ impl Authorization<'_> {
         match (same_account, identity_allows, grant) {
             (true, true, _) | (true, false, Grant::Direct) => Decision::Allowed,
             (false, true, Grant::Direct | Grant::ThroughAccount) => Decision::Allowed,
-            (_, false, _) => denied(false, DeniedBy::IdentityPolicy),
-            (false, true, Grant::None) => denied(false, DeniedBy::ResourcePolicy),
+            (_, false, _) => denied(false, DeniedBy::Identity),
+            (false, true, Grant::None) => denied(false, DeniedBy::Resource),
         }
     }
 

@@ -1,5 +1,7 @@
 //! `PutObject` and `CopyObject`.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use futures::StreamExt as _;
 use http::StatusCode;
 use s3s::checksum::ChecksumHasher;
@@ -14,6 +16,8 @@ use crate::aws::policy::Context;
 
 /// The checksums that a client sent with a body: in headers, or in trailers after it.
 pub(super) struct Checksums {
+    /// `Content-MD5`, in base64.
+    md5: Option<String>,
     expected: Vec<(&'static str, String)>,
     trailers: Option<TrailingHeaders>,
 }
@@ -25,6 +29,10 @@ impl Checksums {
             Some((*name, value.to_owned()))
         });
         let mut checksums = Self {
+            md5: headers
+                .get("content-md5")
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
             expected: expected.collect(),
             trailers,
         };
@@ -48,7 +56,24 @@ impl Checksums {
     }
 
     /// Compares what came with what was promised.
-    fn check(&self, hasher: ChecksumHasher) -> S3Result<()> {
+    fn check(&self, hasher: ChecksumHasher, md5: [u8; 16]) -> S3Result<()> {
+        if let Some(expected) = &self.md5 {
+            match BASE64_STANDARD.decode(expected) {
+                Ok(expected) if expected == md5 => {}
+                Ok(expected) if expected.len() == md5.len() => {
+                    return Err(error(
+                        S3ErrorCode::BadDigest,
+                        "The Content-MD5 you specified did not match what we received.",
+                    ));
+                }
+                _ => {
+                    return Err(error(
+                        S3ErrorCode::InvalidDigest,
+                        "The Content-MD5 you specified is not valid.",
+                    ));
+                }
+            }
+        }
         let sum = hasher.finalize();
         let trailers = self.trailers.as_ref().and_then(TrailingHeaders::take);
         for (name, expected) in &self.expected {
@@ -108,7 +133,7 @@ pub(super) async fn receive(
     let written = writer.finish().await.map_err(S3Error::internal_error)?;
     let complete = length.is_none_or(|length| u64::try_from(length).is_ok_and(|length| length == written.size));
     let checked = if complete {
-        checksums.check(hasher)
+        checksums.check(hasher, written.md5)
     } else {
         Err(error(
             S3ErrorCode::IncompleteBody,

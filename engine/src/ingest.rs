@@ -1,0 +1,323 @@
+//! Delivery to validated snapshot to published catalog version.
+//!
+//! An import asks for the manifest of each period, conditionally on the ETag of the snapshot it has, so a period without
+//! news costs one request. A new delivery is looked up file by file, read once for exact control totals with every read
+//! pinned to an ETag, checked against its manifest again, written as a snapshot, and published. A period is replaced
+//! whole or not at all; whatever goes wrong leaves the former snapshot standing and says why in the run's record.
+//!
+//! Decoding is computing: call an [`Importer`] on the runtime for queries, never on the one for sockets. Its futures may be
+//! dropped at any await; what is durable by then stays consistent.
+
+mod columns;
+mod delivery;
+mod period;
+pub(crate) mod pinned;
+mod run;
+mod schedule;
+mod survey;
+mod totals;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use object_store::ObjectStore;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Catalog, Export, Lease};
+use crate::error::{Error, ErrorKind, Result};
+use crate::history::{History, Ids};
+use crate::id::{BillingPeriod, CatalogVersion, ExportId};
+use crate::limit::Limits;
+use crate::port::{Clock, Credential, ExportSource, LocationReport};
+use crate::snapshot::Snapshot;
+use run::{Ending, Recorder};
+pub use run::{ImportRun, ImportState};
+
+/// How long AWS may take for the first delivery of a new export: `docs.aws.amazon.com/cur/latest/userguide/dataexports-create.html`.
+const FIRST_DELIVERY: &str =
+    "AWS has not delivered this export yet. The first delivery of a new export can take up to 24 hours.";
+
+/// Opens the object store in which an export lies, with the credential of the account that connected it.
+pub type OpenStore = Arc<dyn Fn(Lease, Export) -> BoxFuture<'static, Result<Arc<dyn ObjectStore>>> + Send + Sync>;
+
+/// Stores as the source itself opens them, anew for each import.
+pub fn stores_of(source: Arc<dyn ExportSource>) -> OpenStore {
+    Arc::new(move |lease, export| {
+        let source = Arc::clone(&source);
+        async move { source.open(&export.location, &credential_of(&lease, &export)).await }.boxed()
+    })
+}
+
+/// The credential of the account that connected the export.
+fn credential_of(lease: &Lease, export: &Export) -> Credential {
+    let account = lease.document.accounts.get(&export.account);
+    account
+        .and_then(|account| account.secret.clone())
+        .map_or(Credential::Absent, Credential::Stored)
+}
+
+/// A step of the import of one period, for notices and progress bars.
+#[derive(Debug, Clone)]
+pub struct PeriodEvent {
+    /// The export.
+    pub export: ExportId,
+    /// The month.
+    pub period: BillingPeriod,
+    /// How far it is.
+    pub state: ImportState,
+    /// Files read so far.
+    pub files_read: u64,
+    /// Files of the delivery, 0 until known.
+    pub files: u64,
+    /// Rows read so far.
+    pub rows: u64,
+    /// Why it waits or failed.
+    pub message: Option<String>,
+}
+
+/// Who wants to hear of an import's steps. Called from the import itself, so it must not block.
+pub trait ImportProgress: Send + Sync {
+    /// A step was done.
+    fn period(&self, event: &PeriodEvent);
+}
+
+/// Nobody wants to hear.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl ImportProgress for NoProgress {
+    fn period(&self, _: &PeriodEvent) {}
+}
+
+/// How the import of one period ended.
+#[derive(Debug)]
+pub enum PeriodOutcome {
+    /// What is delivered is what is published already.
+    Unchanged,
+    /// A new snapshot is visible.
+    Published {
+        /// The snapshot.
+        snapshot: Arc<Snapshot>,
+        /// The catalog version that first names it.
+        version: CatalogVersion,
+    },
+    /// No manifest is there (any more); a former snapshot stays.
+    Waiting,
+    /// AWS is writing a delivery right now; a former snapshot stays.
+    DeliveryUnderWay,
+    /// Not imported; a former snapshot stays.
+    Failed(Error),
+}
+
+/// How an import ended.
+#[derive(Debug)]
+pub struct ImportSummary {
+    /// Each period in ascending order: those that have a manifest, and those that have a snapshot. Empty if AWS has not
+    /// delivered yet.
+    pub periods: Vec<(BillingPeriod, PeriodOutcome)>,
+}
+
+/// Who asked for an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// A person, now: everything is tried.
+    Call,
+    /// The schedule: a delivery that is known to be broken is left alone until its next try is due.
+    Schedule,
+}
+
+/// Imports exports into one catalog.
+pub struct Importer {
+    catalog: Arc<Catalog>,
+    source: Arc<dyn ExportSource>,
+    open_store: OpenStore,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    recorder: Recorder,
+    snapshot_ids: Ids,
+    /// One import of an export at a time; a second one waits and then finds most of it done.
+    exports: Mutex<HashMap<ExportId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Files read at the same time, over all exports.
+    files: Arc<Semaphore>,
+    /// Comparing with the newest catalog and publishing are one step in this process.
+    publishing: tokio::sync::Mutex<()>,
+    /// The schedule's period, 0 while none runs.
+    every_seconds: AtomicU64,
+}
+
+impl Importer {
+    /// An importer that publishes into `catalog`, looks for deliveries in `source`, reads files through `open_store`, and
+    /// records its runs in `runs`. Both limits of parallelism are `limits.import_parallelism`: periods of one export, and
+    /// files over all exports.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        source: Arc<dyn ExportSource>,
+        open_store: OpenStore,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        runs: Arc<History<ImportRun>>,
+    ) -> Self {
+        Self {
+            catalog,
+            source,
+            open_store,
+            recorder: Recorder::new(runs, Arc::clone(&clock)),
+            clock,
+            files: Arc::new(Semaphore::new(limits.import_parallelism.max(1))),
+            limits,
+            snapshot_ids: Ids::default(),
+            exports: Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
+            every_seconds: AtomicU64::new(0),
+        }
+    }
+
+    /// Imports every period that the export's source lists. One period that fails never stops the others. Safe to repeat:
+    /// what is imported already is `Unchanged`. Errors, if nothing could be tried: `Missing` for an unknown export or
+    /// bucket, what AWS answered to the first look, `Cancelled`.
+    pub async fn import_export(
+        &self,
+        export: &ExportId,
+        progress: &dyn ImportProgress,
+        cancel: &CancellationToken,
+    ) -> Result<ImportSummary> {
+        self.import(export, progress, cancel, Reason::Call).await
+    }
+
+    async fn import(
+        &self,
+        export: &ExportId,
+        progress: &dyn ImportProgress,
+        cancel: &CancellationToken,
+        reason: Reason,
+    ) -> Result<ImportSummary> {
+        let lock = {
+            let mut locks = self.exports.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(locks.entry(export.clone()).or_default())
+        };
+        let _guard = cancel.run_until_cancelled(lock.lock()).await.ok_or_else(cancelled)?;
+        self.catalog.refresh().await?;
+        let lease = self.catalog.lease();
+        let Some(entry) = lease.document.exports.get(export) else {
+            return Err(
+                Error::new(ErrorKind::Missing, format!("there is no export \"{export}\""))
+                    .with_hint("system.exports lists the exports that are connected."),
+            );
+        };
+        let import = Import {
+            importer: self,
+            export: entry,
+            credential: credential_of(&lease, entry),
+            lease: &lease,
+            progress,
+            cancel,
+            reason,
+        };
+        let periods = import.run().await?;
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        Ok(ImportSummary {
+            periods: periods.into_iter().collect(),
+        })
+    }
+
+    fn every(&self) -> Option<Duration> {
+        match self.every_seconds.load(Ordering::Relaxed) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the import was cancelled")
+        .with_hint("Periods that were published before stay; run it again for the others.")
+}
+
+/// One import of one export under way.
+struct Import<'a> {
+    importer: &'a Importer,
+    lease: &'a Lease,
+    export: &'a Export,
+    credential: Credential,
+    progress: &'a dyn ImportProgress,
+    cancel: &'a CancellationToken,
+    reason: Reason,
+}
+
+impl Import<'_> {
+    async fn run(&self) -> Result<BTreeMap<BillingPeriod, PeriodOutcome>> {
+        let report = self.probe().await?;
+        let known: BTreeSet<BillingPeriod> = self
+            .lease
+            .snapshots
+            .get(&self.export.id)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect();
+        let listed: BTreeSet<BillingPeriod> = report.periods.iter().copied().collect();
+        let mut outcomes = BTreeMap::new();
+        for gone in known.difference(&listed) {
+            let ending = Ending::Waiting(
+                "the manifest is gone from the export's location; the snapshot imported before stays".to_owned(),
+            );
+            self.end_without_delivery(*gone, &ending).await;
+            outcomes.insert(*gone, PeriodOutcome::Waiting);
+        }
+        if listed.is_empty() {
+            if known.is_empty() {
+                let message = not_delivered(self.export, &report);
+                self.end_as_a_whole(&Ending::Waiting(message)).await;
+            }
+            return Ok(outcomes);
+        }
+        let id = &self.export.id;
+        self.importer
+            .recorder
+            .settle(id, None, "the export's location can be read")
+            .await;
+        // Newest first: it is what people look at.
+        let imported: Vec<(BillingPeriod, PeriodOutcome)> = stream::iter(listed.into_iter().rev())
+            .map(|period| async move { (period, self.period(period).await) })
+            .buffer_unordered(self.importer.limits.import_parallelism.max(1))
+            .collect()
+            .await;
+        outcomes.extend(imported);
+        Ok(outcomes)
+    }
+
+    /// The first look, which decides whether anything can be tried.
+    async fn probe(&self) -> Result<LocationReport> {
+        let probe = self.importer.source.probe(&self.export.location, &self.credential);
+        let result = self.cancel.run_until_cancelled(probe).await.ok_or_else(cancelled)?;
+        if let Err(error) = &result {
+            self.end_as_a_whole(&Ending::Failed(error)).await;
+        }
+        result
+    }
+
+    async fn end_as_a_whole(&self, ending: &Ending<'_>) {
+        let recorder = &self.importer.recorder;
+        let record = recorder.begin(&self.export.id, None, None);
+        recorder.end(record, ending, self.importer.every()).await;
+    }
+}
+
+fn not_delivered(export: &Export, report: &LocationReport) -> String {
+    let mut message = format!("{FIRST_DELIVERY} Nothing lies at {}.", export.location.uri());
+    if !report.folders_nearby.is_empty() {
+        let folders: Vec<&str> = report.folders_nearby.iter().take(10).map(String::as_str).collect();
+        message.push_str(&format!(" Folders nearby: {}.", folders.join(", ")));
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+//! The columns of a delivery: what the dictionary says of them, and what the files hold.
+//!
+//! A file's Parquet schema is the fact; the dictionary of the format says which of it is known and what it means. Nothing
+//! is inferred from values. A column that the dictionary does not know is kept if its type is one of the engine's.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use arrow::datatypes::{DataType, Schema};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::port::ManifestColumn;
+use crate::snapshot::{ColumnType, SnapshotColumn};
+
+/// Columns of CUR 2.0 and their types: the AWS dictionary, `docs.aws.amazon.com/cur/latest/userguide/table-dictionary-cur2.html`.
+const CUR2: &str = include_str!("cur2.tsv");
+
+/// Without these, `costs` cannot say whose cost a row is, what it is, when it arose and how much it is.
+pub(super) const REQUIRED: [&str; 6] = [
+    "bill_payer_account_id",
+    "line_item_usage_account_id",
+    "line_item_line_item_type",
+    "line_item_usage_start_date",
+    "line_item_unblended_cost",
+    "line_item_currency_code",
+];
+
+static CUR2_TYPES: LazyLock<HashMap<&'static str, ColumnType>> = LazyLock::new(|| {
+    CUR2.lines()
+        .filter_map(|line| {
+            let (name, text) = line.split_once('\t')?;
+            let r#type = match text {
+                "text" => ColumnType::Text,
+                "double" => ColumnType::Double,
+                "timestamp" => ColumnType::Timestamp,
+                "text_map" => ColumnType::TextMap,
+                "double_map" => ColumnType::DoubleMap,
+                _ => return None,
+            };
+            Some((name, r#type))
+        })
+        .collect()
+});
+
+/// The columns of one file with the engine's types. `schema` is the Arrow schema of the Parquet schema itself. Errors:
+/// `BrokenDelivery` naming file, column and type.
+pub(super) fn columns_of(file: &str, schema: &Schema) -> Result<Vec<SnapshotColumn>> {
+    let mut columns: Vec<SnapshotColumn> = Vec::with_capacity(schema.fields().len());
+    let mut names = std::collections::HashSet::new();
+    for field in schema.fields() {
+        let name = field.name();
+        if !names.insert(name) {
+            return Err(broken(format!("{file} has the column {name} twice")));
+        }
+        let physical = type_of(field.data_type()).ok_or_else(|| {
+            broken(format!(
+                "{file}: the column {name} has the type {}, which Farthing does not read",
+                field.data_type()
+            ))
+        })?;
+        columns.push(SnapshotColumn {
+            name: name.clone(),
+            r#type: against_dictionary(file, name, physical)?,
+        });
+    }
+    Ok(columns)
+}
+
+/// The columns that a manifest names, by the dictionary: for a delivery without any row, whose files may have no schema.
+pub(super) fn columns_named(named: &[ManifestColumn]) -> Vec<SnapshotColumn> {
+    let known = named.iter().filter_map(|column| {
+        let r#type = *CUR2_TYPES.get(column.name.as_str())?;
+        Some(SnapshotColumn {
+            name: column.name.clone(),
+            r#type,
+        })
+    });
+    known.collect()
+}
+
+/// The engine's type for a delivered type. AWS writes times as INT96 (nanoseconds in Arrow) and may write milli- or
+/// microseconds.
+fn type_of(delivered: &DataType) -> Option<ColumnType> {
+    Some(match delivered {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
+        DataType::Float32 | DataType::Float64 => ColumnType::Double,
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32 => ColumnType::Integer,
+        DataType::Boolean => ColumnType::Boolean,
+        DataType::Timestamp(_, _) => ColumnType::Timestamp,
+        DataType::Map(entries, _) => {
+            let DataType::Struct(fields) = entries.data_type() else {
+                return None;
+            };
+            let [key, value] = fields.as_ref() else {
+                return None;
+            };
+            match (type_of(key.data_type())?, type_of(value.data_type())?) {
+                (ColumnType::Text, ColumnType::Text) => ColumnType::TextMap,
+                (ColumnType::Text, ColumnType::Double) => ColumnType::DoubleMap,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn against_dictionary(file: &str, name: &str, physical: ColumnType) -> Result<ColumnType> {
+    match CUR2_TYPES.get(name).copied() {
+        None => Ok(physical),
+        // Declared both ways in real table definitions (`discount`), so the file decides.
+        Some(ColumnType::DoubleMap) if physical == ColumnType::TextMap => Ok(physical),
+        Some(known) if widen(physical, known) == Some(known) => Ok(known),
+        Some(known) => Err(wrong_type(file, name, physical, known)),
+    }
+}
+
+fn wrong_type(file: &str, name: &str, physical: ColumnType, known: ColumnType) -> Error {
+    broken(format!(
+        "{file}: the column {name} holds {}, and AWS's dictionary says {}",
+        word(physical),
+        word(known)
+    ))
+}
+
+/// The type that holds the values of both, if there is one: an integer is a double, a map to doubles one to text.
+pub(super) fn widen(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
+    use ColumnType::{Double, DoubleMap, Integer, TextMap};
+    match (one, other) {
+        _ if one == other => Some(one),
+        (Integer, Double) | (Double, Integer) => Some(Double),
+        (DoubleMap, TextMap) | (TextMap, DoubleMap) => Some(TextMap),
+        _ => None,
+    }
+}
+
+/// Adds the columns of one more file to those of the files before it. Errors: `BrokenDelivery` naming both.
+pub(super) fn unite(
+    columns: &mut Vec<SnapshotColumn>,
+    more: &[SnapshotColumn],
+    here: &str,
+    before: &str,
+) -> Result<()> {
+    let places: HashMap<String, usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| (column.name.clone(), place))
+        .collect();
+    for column in more {
+        match places.get(&column.name) {
+            None => columns.push(column.clone()),
+            Some(place) => {
+                let known = &mut columns[*place];
+                known.r#type =
+                    widen(known.r#type, column.r#type).ok_or_else(|| changed(column, known, here, before))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the types of a period go together with those of another one. Errors: `BrokenDelivery` naming both.
+pub(super) fn check_against(
+    columns: &[SnapshotColumn],
+    others: &[SnapshotColumn],
+    here: &str,
+    there: &str,
+) -> Result<()> {
+    let known: HashMap<&str, &SnapshotColumn> = others.iter().map(|column| (column.name.as_str(), column)).collect();
+    for column in columns {
+        if let Some(other) = known.get(column.name.as_str())
+            && widen(other.r#type, column.r#type).is_none()
+        {
+            return Err(changed(column, other, here, there));
+        }
+    }
+    Ok(())
+}
+
+/// Fails if a column that `costs` needs is missing.
+pub(super) fn check_required(file: &str, columns: &[SnapshotColumn]) -> Result<()> {
+    let missing: Vec<&str> = REQUIRED
+        .into_iter()
+        .filter(|name| !columns.iter().any(|column| column.name == *name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::BrokenDelivery,
+        format!("{file} lacks columns that costs need: {}", missing.join(", ")),
+    )
+    .with_hint(
+        "Farthing reads CUR 2.0: the export's table must be COST_AND_USAGE_REPORT, with these columns in its query.",
+    ))
+}
+
+fn changed(column: &SnapshotColumn, other: &SnapshotColumn, here: &str, there: &str) -> Error {
+    broken(format!(
+        "the column {} holds {} in {here} and {} in {there}",
+        column.name,
+        word(column.r#type),
+        word(other.r#type)
+    ))
+}
+
+fn broken(message: String) -> Error {
+    Error::new(ErrorKind::BrokenDelivery, message).with_hint(
+        "Compare the export's columns with AWS's data dictionary; if AWS delivered it like this, report it to Farthing.",
+    )
+}
+
+fn word(r#type: ColumnType) -> &'static str {
+    match r#type {
+        ColumnType::Text => "text",
+        ColumnType::Double => "doubles",
+        ColumnType::Integer => "integers",
+        ColumnType::Boolean => "booleans",
+        ColumnType::Timestamp => "instants",
+        ColumnType::TextMap => "maps to text",
+        ColumnType::DoubleMap => "maps to doubles",
+    }
+}

@@ -1,0 +1,401 @@
+//! The import of one period, from its manifest to its catalog version.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::columns::{check_against, columns_named, unite};
+use super::delivery::{DeliveredFile, check_times, find_files, named_files};
+use super::pinned::Stop;
+use super::run::{Ending, ImportState, Record};
+use super::survey::{Survey, survey};
+use super::totals::too_large;
+use super::{Import, PeriodEvent, PeriodOutcome, Reason, cancelled};
+use crate::catalog::Change;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{BillingPeriod, CatalogVersion, SnapshotId};
+use crate::money::PRECISION;
+use crate::port::{DeliveredManifest, ManifestAnswer};
+use crate::snapshot::{FORMAT_VERSION, Form, PinnedFile, Snapshot, SnapshotColumn};
+
+/// How publishing ended.
+enum Publication {
+    /// Visible since this version.
+    Done(Arc<Snapshot>, CatalogVersion),
+    /// Another server had published this delivery, or a newer one.
+    Overtaken,
+}
+
+/// What the files of a delivery come to.
+struct Contents {
+    columns: Vec<SnapshotColumn>,
+    files: Vec<PinnedFile>,
+    has_net_costs: bool,
+    data_through: Option<DateTime<Utc>>,
+    magnitude: i128,
+}
+
+impl Import<'_> {
+    /// Imports one period; whatever happens is recorded and told.
+    pub(super) async fn period(&self, period: BillingPeriod) -> PeriodOutcome {
+        let known = self.present(period).map(|snapshot| snapshot.manifest_e_tag.clone());
+        let asked = self
+            .cancel
+            .run_until_cancelled(self.manifest(period, known.as_deref()))
+            .await;
+        let recorder = &self.importer.recorder;
+        match asked {
+            None => PeriodOutcome::Failed(cancelled()),
+            Some(Err(error)) => {
+                self.end_without_delivery(period, &Ending::Failed(&error)).await;
+                PeriodOutcome::Failed(error)
+            }
+            Some(Ok(ManifestAnswer::Unchanged)) => {
+                let message = "the published snapshot is what is delivered";
+                recorder.settle(&self.export.id, Some(period), message).await;
+                self.tell(period, ImportState::Unchanged, None);
+                PeriodOutcome::Unchanged
+            }
+            Some(Ok(ManifestAnswer::Absent)) => {
+                let ending = Ending::Waiting(match known {
+                    Some(_) => "the manifest is gone; the snapshot imported before stays".to_owned(),
+                    None => "AWS has not written a manifest for this period yet".to_owned(),
+                });
+                self.end_without_delivery(period, &ending).await;
+                PeriodOutcome::Waiting
+            }
+            Some(Ok(ManifestAnswer::Found(delivered))) => match self.known_to_be_broken(period, &delivered) {
+                Some(error) => PeriodOutcome::Failed(error),
+                None => self.delivery(period, &delivered).await,
+            },
+        }
+    }
+
+    fn present(&self, period: BillingPeriod) -> Option<&Arc<Snapshot>> {
+        self.lease.snapshots.get(&self.export.id)?.get(&period)
+    }
+
+    async fn manifest(&self, period: BillingPeriod, known_e_tag: Option<&str>) -> Result<ManifestAnswer> {
+        let source = &self.importer.source;
+        source
+            .fetch_manifest(&self.export.location, &self.credential, period, known_e_tag)
+            .await
+    }
+
+    /// What the schedule found wrong with this very delivery, while its next try is not due.
+    fn known_to_be_broken(&self, period: BillingPeriod, delivered: &DeliveredManifest) -> Option<Error> {
+        let (_, run) = self.importer.recorder.newest(&self.export.id, Some(period))?;
+        let same = run.state == ImportState::Failed && run.manifest_e_tag.as_deref() == Some(delivered.e_tag.as_str());
+        let early = run.next_try_at.is_some_and(|at| at > self.importer.clock.now());
+        (self.reason == Reason::Schedule && same && early).then(|| {
+            let message = run.message.clone().unwrap_or_default();
+            let error = Error::new(ErrorKind::BrokenDelivery, message);
+            match &run.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    /// Records and tells an end that came before any delivery was seen.
+    pub(super) async fn end_without_delivery(&self, period: BillingPeriod, ending: &Ending<'_>) {
+        let record = self.importer.recorder.begin(&self.export.id, Some(period), None);
+        self.end(record, period, ending).await;
+    }
+
+    async fn end(&self, record: Record, period: BillingPeriod, ending: &Ending<'_>) {
+        let (state, message) = match ending {
+            Ending::Waiting(message) | Ending::UnderWay(message) => (ImportState::Waiting, message.as_str()),
+            Ending::Failed(error) => (ImportState::Failed, error.message()),
+        };
+        self.tell(period, state, Some(message));
+        self.importer.recorder.end(record, ending, self.importer.every()).await;
+    }
+
+    fn tell(&self, period: BillingPeriod, state: ImportState, message: Option<&str>) {
+        self.tell_files(period, state, (0, 0, 0), message);
+    }
+
+    fn tell_files(
+        &self,
+        period: BillingPeriod,
+        state: ImportState,
+        (files_read, files, rows): (u64, u64, u64),
+        message: Option<&str>,
+    ) {
+        self.progress.period(&PeriodEvent {
+            export: self.export.id.clone(),
+            period,
+            state,
+            files_read,
+            files,
+            rows,
+            message: message.map(str::to_owned),
+        });
+    }
+
+    async fn step(&self, record: &mut Record, period: BillingPeriod, state: ImportState) {
+        record.run.state = state;
+        self.tell_files(period, state, (0, record.run.files, record.run.rows), None);
+        self.importer.recorder.write(record).await;
+    }
+
+    /// A delivery that is not imported yet.
+    async fn delivery(&self, period: BillingPeriod, delivered: &DeliveredManifest) -> PeriodOutcome {
+        let recorder = &self.importer.recorder;
+        recorder.close_interrupted(&self.export.id, period).await;
+        let mut record = recorder.begin(&self.export.id, Some(period), Some(delivered));
+        self.step(&mut record, period, ImportState::Fetching).await;
+        let prepared = self
+            .cancel
+            .run_until_cancelled(self.prepare(period, delivered, &mut record))
+            .await
+            .unwrap_or_else(|| Err(Stop::Failed(cancelled())));
+        // From here on nothing is cancelled: two small writes make it visible or leave everything as it was.
+        let published = match prepared {
+            Ok(snapshot) => {
+                record.run.set_snapshot(&snapshot);
+                self.step(&mut record, period, ImportState::Publishing).await;
+                self.publish(snapshot).await.map_err(Stop::Failed)
+            }
+            Err(stop) => Err(stop),
+        };
+        match published {
+            Ok(Publication::Done(snapshot, version)) => {
+                let run = &mut record.run;
+                run.snapshot = Some(snapshot.id.clone());
+                run.catalog_version = Some(version);
+                run.finished_at = Some(self.importer.clock.now());
+                run.message = remark(delivered);
+                self.step(&mut record, period, ImportState::Published).await;
+                PeriodOutcome::Published { snapshot, version }
+            }
+            Ok(Publication::Overtaken) => {
+                recorder.write(&record).await;
+                let message = "another server published this delivery or a newer one first";
+                recorder.settle(&self.export.id, Some(period), message).await;
+                self.tell(period, ImportState::Unchanged, Some(message));
+                PeriodOutcome::Unchanged
+            }
+            Err(Stop::UnderWay(message)) => {
+                self.end(record, period, &Ending::UnderWay(message)).await;
+                PeriodOutcome::DeliveryUnderWay
+            }
+            Err(Stop::Failed(error)) => {
+                self.end(record, period, &Ending::Failed(&error)).await;
+                PeriodOutcome::Failed(error)
+            }
+        }
+    }
+
+    /// The delivery as a snapshot, if the manifest is the same after all reading.
+    async fn prepare(
+        &self,
+        period: BillingPeriod,
+        delivered: &DeliveredManifest,
+        record: &mut Record,
+    ) -> Result<Snapshot, Stop> {
+        let contents = self.contents(period, delivered, record).await;
+        // A transient failure or a refusal says nothing about the delivery; a broken one may just have been replaced.
+        let worth_a_look = match &contents {
+            Ok(_) => true,
+            Err(Stop::Failed(error)) => error.kind() == ErrorKind::BrokenDelivery,
+            Err(Stop::UnderWay(_)) => false,
+        };
+        if worth_a_look {
+            match self.manifest(period, Some(&delivered.e_tag)).await {
+                Ok(ManifestAnswer::Unchanged) => {}
+                Ok(ManifestAnswer::Absent | ManifestAnswer::Found(_)) => {
+                    return Err(Stop::UnderWay(
+                        "AWS replaced the manifest while the files were read".to_owned(),
+                    ));
+                }
+                Err(error) if contents.is_ok() => return Err(Stop::Failed(error)),
+                Err(_) => {}
+            }
+        }
+        let contents = contents?;
+        let id = self.importer.snapshot_ids.next(self.importer.clock.now());
+        Ok(Snapshot {
+            format_version: FORMAT_VERSION,
+            id: id.parse::<SnapshotId>()?,
+            export: self.export.id.clone(),
+            period,
+            form: Form::Delivered,
+            manifest_key: delivered.key.clone(),
+            manifest_e_tag: delivered.e_tag.clone(),
+            delivered_at: delivered.last_modified,
+            execution_id: delivered.manifest.execution_id.clone(),
+            columns: contents.columns,
+            has_net_costs: contents.has_net_costs,
+            data_through: contents.data_through,
+            files: contents.files,
+        })
+    }
+
+    async fn contents(
+        &self,
+        period: BillingPeriod,
+        delivered: &DeliveredManifest,
+        record: &mut Record,
+    ) -> Result<Contents, Stop> {
+        let importer = self.importer;
+        let named = named_files(delivered, importer.limits.snapshot_files)?;
+        let store = (importer.open_store)(Arc::clone(self.lease), self.export.clone()).await?;
+        let files = find_files(&store, delivered, named).await?;
+        check_times(&self.export.location.root, delivered, &files, importer.clock.now())?;
+        record.run.files = files.len() as u64;
+        record.run.bytes = files.iter().map(|file| file.size).sum();
+        self.step(record, period, ImportState::Validating).await;
+        let count = files.len() as u64;
+        let mut surveys = stream::iter(files)
+            .map(|file| self.survey_in_task(Arc::clone(&store), file))
+            .buffered(importer.limits.import_parallelism.max(1));
+        let mut contents = Contents::of(delivered);
+        let mut rows = 0;
+        while let Some((file, survey)) = surveys.try_next().await? {
+            rows += survey.rows;
+            contents.add(file, survey)?;
+            let read = contents.files.len() as u64;
+            self.tell_files(period, ImportState::Validating, (read, count, rows), None);
+        }
+        if contents.columns.is_empty() {
+            contents.columns = columns_named(&delivered.manifest.columns);
+        }
+        if contents.columns.len() > importer.limits.columns {
+            return Err(Stop::Failed(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "the files of {} have {} columns, and the limit is {}",
+                    delivered.key,
+                    contents.columns.len(),
+                    importer.limits.columns
+                ),
+            )));
+        }
+        Ok(contents)
+    }
+
+    /// Reads a file in a task of its own: on another core, and with a panic of the decoder kept to this file.
+    async fn survey_in_task(
+        &self,
+        store: Arc<dyn ObjectStore>,
+        file: DeliveredFile,
+    ) -> Result<(DeliveredFile, Survey), Stop> {
+        let (slots, column_limit) = (Arc::clone(&self.importer.files), self.importer.limits.columns);
+        let key = file.key.clone();
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _slot = slots.acquire_owned().await;
+            let survey = survey(store, &file, column_limit).await?;
+            Ok((file, survey))
+        }));
+        task.await.unwrap_or_else(|error| {
+            Err(Stop::Failed(if error.is_panic() {
+                Error::new(ErrorKind::BrokenDelivery, format!("{key} could not be decoded")).with_hint(
+                    "The file is damaged in a way that the Parquet decoder does not expect; report it to Farthing.",
+                )
+            } else {
+                Error::new(ErrorKind::ShuttingDown, "the import was stopped")
+            }))
+        })
+    }
+
+    /// Writes and publishes the snapshot, unless the newest catalog already has this delivery or a newer one.
+    async fn publish(&self, snapshot: Snapshot) -> Result<Publication> {
+        let catalog = &self.importer.catalog;
+        let _guard = self.importer.publishing.lock().await;
+        catalog.refresh().await?;
+        let lease = catalog.lease();
+        let id = &self.export.id;
+        match lease.document.exports.get(id) {
+            Some(export) if export.location == self.export.location => {}
+            Some(_) => {
+                return Err(moved(&format!(
+                    "the export {id} was moved to another location meanwhile"
+                )));
+            }
+            None => return Err(moved(&format!("the export {id} was removed meanwhile"))),
+        }
+        let periods = lease.snapshots.get(id);
+        let before = self.present(snapshot.period).map(|present| &present.id);
+        let now_there = periods.and_then(|periods| periods.get(&snapshot.period));
+        if let Some(other) = now_there.filter(|other| Some(&other.id) != before)
+            && (other.manifest_e_tag == snapshot.manifest_e_tag || other.delivered_at > snapshot.delivered_at)
+        {
+            return Ok(Publication::Overtaken);
+        }
+        let others = periods
+            .into_iter()
+            .flatten()
+            .filter(|(period, _)| **period != snapshot.period);
+        for (period, other) in others {
+            check_against(
+                &snapshot.columns,
+                &other.columns,
+                &snapshot.period.to_string(),
+                &period.to_string(),
+            )?;
+        }
+        catalog.write_snapshot(&snapshot).await?;
+        let change = Change::PutSnapshot {
+            export: id.clone(),
+            period: snapshot.period,
+            snapshot: snapshot.id.clone(),
+        };
+        let version = catalog.publish(&[change]).await?;
+        Ok(Publication::Done(Arc::new(snapshot), version))
+    }
+}
+
+fn moved(message: &str) -> Error {
+    Error::new(ErrorKind::Missing, message).with_hint("Run refresh_export again if the export is still connected.")
+}
+
+/// What is remarkable about a delivery that was published.
+fn remark(delivered: &DeliveredManifest) -> Option<String> {
+    let bucket = delivered.manifest.foreign_bucket.as_ref()?;
+    Some(format!(
+        "the manifest names the bucket \"{bucket}\"; its files were read from the connected one"
+    ))
+}
+
+impl Contents {
+    fn of(delivered: &DeliveredManifest) -> Self {
+        Self {
+            columns: Vec::new(),
+            files: Vec::with_capacity(delivered.manifest.files.len()),
+            has_net_costs: false,
+            data_through: None,
+            magnitude: 0,
+        }
+    }
+
+    fn add(&mut self, file: DeliveredFile, survey: Survey) -> Result<()> {
+        let before = match self.files.as_slice() {
+            [one] => one.key.clone(),
+            _ => "the files before it".to_owned(),
+        };
+        unite(&mut self.columns, &survey.columns, &file.key, &before)?;
+        let totals = survey.totals;
+        // Later sums over any of the files stay in the range of decimals.
+        self.magnitude = self
+            .magnitude
+            .checked_add(totals.magnitude)
+            .filter(|sum| *sum < 10_i128.pow(u32::from(PRECISION)))
+            .ok_or_else(|| too_large(&file.key))?;
+        self.has_net_costs |= totals.has_net_costs;
+        self.data_through = self.data_through.max(totals.data_through);
+        self.files.push(PinnedFile {
+            key: file.key,
+            size: file.size,
+            e_tag: file.e_tag,
+            last_modified: file.last_modified,
+            rows: survey.rows,
+            owners: totals.owners,
+        });
+        Ok(())
+    }
+}

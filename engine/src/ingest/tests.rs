@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bed;
+mod contents;
+mod outcomes;
+mod schedule;
