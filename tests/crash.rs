@@ -65,7 +65,12 @@ fn a_call_killed_at_any_moment_loses_nothing() {
         let (_, whole) = one(&cloud, runtimes, Moment::Never).await;
         assert!(whole.status.success(), "the child fails without being killed");
         assert_eq!(whole.answered, calls(&cloud).len());
-        assert!(whole.requests > 10 && whole.files > 10, "{} requests, {} files", whole.requests, whole.files);
+        assert!(
+            whole.requests > 10 && whole.files > 10,
+            "{} requests, {} files",
+            whole.requests,
+            whole.files
+        );
         let mut moments: Vec<Moment> = Vec::new();
         for number in 0..KILLS {
             // The first ones fall before the first call is answered, the last ones before the last.
@@ -95,7 +100,10 @@ fn calls(cloud: &Cloud) -> Vec<String> {
         cloud.connect_root(),
         cloud.connect_linked(&linked[0]),
         cloud.connect_linked(&linked[1]),
-        format!("CALL put_secret('third', '{}:{}')", key.access_key_id, key.secret_access_key),
+        format!(
+            "CALL put_secret('third', '{}:{}')",
+            key.access_key_id, key.secret_access_key
+        ),
         "CALL connect_aws_linked(credential => 'secret:third')".to_owned(),
         format!("CALL disconnect_aws_account('{}')", linked[0]),
         "CALL refresh_export()".to_owned(),
@@ -141,7 +149,12 @@ async fn one(cloud: &Cloud, runtimes: &Runtimes, moment: Moment) -> (tempfile::T
     cloud.sandbox.requests().clear();
     let started = Instant::now();
     let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["crash::a_call_killed_at_any_moment_loses_nothing", "--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            "crash::a_call_killed_at_any_moment_loses_nothing",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(FOLDER, &data)
         .env(ENDPOINT, cloud.sandbox.endpoint_text())
         .env(CALLS, &list)
@@ -158,7 +171,11 @@ async fn one(cloud: &Cloud, runtimes: &Runtimes, moment: Moment) -> (tempfile::T
     let fault = plan_kill(cloud, &process, moment);
     let waiting = Arc::clone(&process);
     let watched = data.clone();
-    let status = runtimes.io().spawn_blocking(move || wait(&waiting, &watched, moment, started)).await.unwrap();
+    let status = runtimes
+        .io()
+        .spawn_blocking(move || wait(&waiting, &watched, moment, started))
+        .await
+        .unwrap();
     let outcome = Outcome {
         answered: answered.await.unwrap(),
         requests: cloud.sandbox.requests().all().len() as u32,
@@ -176,7 +193,11 @@ fn plan_kill(cloud: &Cloud, process: &Arc<Mutex<Child>>, moment: Moment) -> Opti
     let Moment::Request(number) = moment else { return None };
     let process = Arc::clone(process);
     let kill = move |_: &farthing_sandbox::aws::RequestRecord| process.lock().unwrap().kill().unwrap();
-    Some(cloud.sandbox.inject(Fault::new(FaultKind::Before(Arc::new(kill))).after(number).times(1)))
+    Some(
+        cloud
+            .sandbox
+            .inject(Fault::new(FaultKind::Before(Arc::new(kill))).after(number).times(1)),
+    )
 }
 
 /// Waits for the child's end, and brings it about if it is time.
@@ -200,7 +221,9 @@ fn wait(process: &Mutex<Child>, data: &Path, moment: Moment, started: Instant) -
 }
 
 fn count_files(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
     let of_entry = |path: PathBuf| if path.is_dir() { count_files(&path) } else { 1 };
     entries.filter_map(Result::ok).map(|entry| of_entry(entry.path())).sum()
 }
@@ -209,17 +232,33 @@ fn count_files(folder: &Path) -> usize {
 async fn check(cloud: &Cloud, runtimes: &Runtimes, folder: &Path, moment: Moment, answered: usize) {
     let context = format!("killed at {moment:?} with {answered} calls answered");
     let config = config(folder.join("data"), Some(cloud.sandbox.endpoint()));
-    let node = Node::open(&config, runtimes).await.unwrap_or_else(|error| panic!("{context}: {error}"));
+    let node = Node::open(&config, runtimes)
+        .await
+        .unwrap_or_else(|error| panic!("{context}: {error}"));
     let mut admin = InProcess::open(node.frontend(), principal("admin", Role::Admin, Grant::AllConnected));
-    let accounts = ask(&mut admin, &context, "SELECT account_id FROM system.accounts ORDER BY 1").await.concat();
+    let accounts = ask(
+        &mut admin,
+        &context,
+        "SELECT account_id FROM system.accounts ORDER BY 1",
+    )
+    .await
+    .concat();
     let accounts: Vec<String> = accounts.into_iter().flatten().collect();
     let possible = [connected(cloud, answered), connected(cloud, answered + 1)];
     assert!(possible.contains(&accounts), "{context}: {accounts:?} are connected");
     let without = "SELECT count(*) FROM system.accounts WHERE credential = 'none'";
-    assert_eq!(ask(&mut admin, &context, without).await.concat(), [Some("0".to_owned())], "{context}");
+    assert_eq!(
+        ask(&mut admin, &context, without).await.concat(),
+        [Some("0".to_owned())],
+        "{context}"
+    );
     let kept = "SELECT count(*) FROM system.accounts a WHERE NOT EXISTS \
                 (SELECT 1 FROM system.secrets s WHERE s.used_by_account = a.account_id)";
-    assert_eq!(ask(&mut admin, &context, kept).await.concat(), [Some("0".to_owned())], "{context}: an account without a secret");
+    assert_eq!(
+        ask(&mut admin, &context, kept).await.concat(),
+        [Some("0".to_owned())],
+        "{context}: an account without a secret"
+    );
     let seen = "SELECT count(*), coalesce(sum(x_net_amortized_cost), 0) FROM costs";
     if answered > 0 {
         let sums = cloud.sample.totals.of_accounts(accounts.iter().map(String::as_str));
@@ -238,7 +277,11 @@ async fn check(cloud: &Cloud, runtimes: &Runtimes, folder: &Path, moment: Moment
     let all = connected(cloud, calls(cloud).len());
     let sums = cloud.sample.totals.of_accounts(all.iter().map(String::as_str));
     let expected = vec![Some(sums.rows.to_string()), Some(sums.net_amortized.to_string())];
-    assert_eq!(ask(&mut admin, &context, seen).await, [expected], "{context}, then repeated");
+    assert_eq!(
+        ask(&mut admin, &context, seen).await,
+        [expected],
+        "{context}, then repeated"
+    );
     node.close().await;
 }
 

@@ -14,7 +14,10 @@ const SEEN: &str = "SELECT count(*), sum(x_net_amortized_cost) FROM costs";
 
 /// The answer to [`SEEN`] for some totals.
 fn seen(totals: &farthing_sandbox::sample::ControlTotals) -> Vec<Option<String>> {
-    vec![Some(totals.grand.rows.to_string()), Some(totals.grand.net_amortized.to_string())]
+    vec![
+        Some(totals.grand.rows.to_string()),
+        Some(totals.grand.net_amortized.to_string()),
+    ]
 }
 
 /// A new delivery of a month that leaves the objects of the former one where they are.
@@ -42,7 +45,8 @@ impl Redelivery {
         let former = bench.cloud.sample.data_keys(self.period)[0].clone();
         let key = former.replace("-00001", "-00099");
         assert_ne!(key, former);
-        self.objects.push((key.clone(), change(&bench.cloud.sample.objects[&former])));
+        self.objects
+            .push((key.clone(), change(&bench.cloud.sample.objects[&former])));
         self.name_file(&key)
     }
 
@@ -63,7 +67,12 @@ impl Redelivery {
 }
 
 async fn put_manifest(bench: &Bench, period: &str, text: String) {
-    bench.cloud.sandbox.put_object(BUCKET, &Sample::manifest_key(period), text).await.unwrap();
+    bench
+        .cloud
+        .sandbox
+        .put_object(BUCKET, &Sample::manifest_key(period), text)
+        .await
+        .unwrap();
 }
 
 /// The state and message of the newest import run of a month.

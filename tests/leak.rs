@@ -30,13 +30,25 @@ async fn difference(scoped: &mut InProcess, bare: &mut InProcess, sql: &str) -> 
     match (one, other) {
         (Ok(one), Ok(other)) => {
             let (one, other) = (one.sorted(), other.sorted());
-            (one != other).then(|| format!("under the scope:\n{}\nwithout hidden rows:\n{}", one.text(), other.text()))
+            (one != other).then(|| {
+                format!(
+                    "under the scope:\n{}\nwithout hidden rows:\n{}",
+                    one.text(),
+                    other.text()
+                )
+            })
         }
         (Err(one), Err(other)) => {
             (one != other).then(|| format!("under the scope it is refused so: {one}\nwithout hidden rows so: {other}"))
         }
-        (Ok(one), Err(other)) => Some(format!("under the scope it gives\n{}\nwithout hidden rows: {other}", one.text())),
-        (Err(one), Ok(other)) => Some(format!("under the scope: {one}\nwithout hidden rows it gives\n{}", other.text())),
+        (Ok(one), Err(other)) => Some(format!(
+            "under the scope it gives\n{}\nwithout hidden rows: {other}",
+            one.text()
+        )),
+        (Err(one), Ok(other)) => Some(format!(
+            "under the scope: {one}\nwithout hidden rows it gives\n{}",
+            other.text()
+        )),
     }
 }
 
@@ -67,7 +79,10 @@ async fn compare(scoped: &mut InProcess, bare: &mut InProcess, words: &sql::Word
             Ok(answer) if answer.rows.is_empty() => kinds.empty += 1,
             Ok(_) => kinds.with_rows += 1,
             Err(refusal) => {
-                assert_ne!(refusal.sqlstate, "XX000", "{SEED}={seed}, case {case}: {sql}\n{refusal}");
+                assert_ne!(
+                    refusal.sqlstate, "XX000",
+                    "{SEED}={seed}, case {case}: {sql}\n{refusal}"
+                );
                 kinds.refused += 1;
             }
         }
@@ -89,10 +104,20 @@ async fn compare(scoped: &mut InProcess, bare: &mut InProcess, words: &sql::Word
             };
         }
         let difference = difference(scoped, bare, &smallest).await;
-        panic!("{SEED}={seed}, case {case}:\n{smallest}\n{}", difference.unwrap_or_default());
+        panic!(
+            "{SEED}={seed}, case {case}:\n{smallest}\n{}",
+            difference.unwrap_or_default()
+        );
     }
-    println!("{} statements with rows, {} empty, {} refused", kinds.with_rows, kinds.empty, kinds.refused);
-    assert!(u64::from(kinds.with_rows) * 4 > cases, "most statements give nothing: {} of {cases} have rows", kinds.with_rows);
+    println!(
+        "{} statements with rows, {} empty, {} refused",
+        kinds.with_rows, kinds.empty, kinds.refused
+    );
+    assert!(
+        u64::from(kinds.with_rows) * 4 > cases,
+        "most statements give nothing: {} of {cases} have rows",
+        kinds.with_rows
+    );
 }
 
 /// The two sides, and what they are asked.
@@ -158,7 +183,9 @@ fn traps_laid_on_hidden_rows_never_spring() {
             for trap in sql::traps(hidden) {
                 for sql in [
                     format!("SELECT count(*) FROM costs WHERE {trap}"),
-                    format!("SELECT sub_account_id, sum(billed_cost) FROM costs WHERE {trap} AND billed_cost > 0 GROUP BY 1"),
+                    format!(
+                        "SELECT sub_account_id, sum(billed_cost) FROM costs WHERE {trap} AND billed_cost > 0 GROUP BY 1"
+                    ),
                     format!("SELECT min(billed_cost) FROM costs WHERE billed_cost < 0 OR {trap}"),
                     format!("SELECT count(*) FROM costs a WHERE EXISTS (SELECT 1 FROM costs b WHERE {trap})"),
                     format!("SELECT CASE WHEN {trap} THEN 1 ELSE 2 END AS n, count(*) FROM costs GROUP BY 1"),
@@ -166,13 +193,20 @@ fn traps_laid_on_hidden_rows_never_spring() {
                     if let Some(difference) = difference(&mut scoped, &mut bare, &sql).await {
                         panic!("{sql}\n{difference}");
                     }
-                    scoped.run(&sql).await.unwrap_or_else(|refusal| panic!("a hidden row is met: {sql}\n{refusal}"));
+                    scoped
+                        .run(&sql)
+                        .await
+                        .unwrap_or_else(|refusal| panic!("a hidden row is met: {sql}\n{refusal}"));
                 }
             }
             // Nothing tells whether it exists, either.
             let sql = format!("EXPLAIN SELECT count(*) FROM costs WHERE sub_account_id = '{hidden}'");
             let plan = scoped.run(&sql).await.unwrap().text();
-            let other = scoped.run(&sql.replace(hidden.as_str(), "999999999999")).await.unwrap().text();
+            let other = scoped
+                .run(&sql.replace(hidden.as_str(), "999999999999"))
+                .await
+                .unwrap()
+                .text();
             assert_eq!(plan.replace(hidden.as_str(), "999999999999"), other);
         }
     });

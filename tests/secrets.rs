@@ -87,10 +87,22 @@ const STATEMENTS: &[&str] = &[
 /// The same by bound parameters: text, values in order.
 const BOUND: &[(&str, &[&str])] = &[
     ("CALL put_secret($1, $2)", &["bound", "$K:$S"]),
-    ("CALL connect_aws_root(location => $1, access_key_id => $2, secret_access_key => $3)", &["$L", "$K", "$S"]),
-    ("CALL connect_aws_root(location => $1, access_key_id => $2, secret_access_key => $3)", &["$L", "$K", "$W"]),
-    ("CALL connect_aws_root(location => $1, access_key_id => $3, secret_access_key => $2)", &["$L", "$K", "$S"]),
-    ("CALL connect_aws_linked(access_key_id => $1, secret_access_key => $2, session_token => $2)", &["$K", "$S"]),
+    (
+        "CALL connect_aws_root(location => $1, access_key_id => $2, secret_access_key => $3)",
+        &["$L", "$K", "$S"],
+    ),
+    (
+        "CALL connect_aws_root(location => $1, access_key_id => $2, secret_access_key => $3)",
+        &["$L", "$K", "$W"],
+    ),
+    (
+        "CALL connect_aws_root(location => $1, access_key_id => $3, secret_access_key => $2)",
+        &["$L", "$K", "$S"],
+    ),
+    (
+        "CALL connect_aws_linked(access_key_id => $1, secret_access_key => $2, session_token => $2)",
+        &["$K", "$S"],
+    ),
     ("CALL put_secret(name => $1, value => $1)", &["$S"]),
     ("CALL drop_secret($1)", &["$S"]),
     ("CALL refresh_export($1)", &["$S"]),
@@ -110,7 +122,11 @@ fn canary_key(bench: &Bench) -> AccessKey {
         access_key_id: "AKIAFARTHINGCANARY01".to_owned(),
         secret_access_key: format!("{CANARY}0123456789abcdefABCDEF00"),
     };
-    bench.cloud.sandbox.register_access_key(&payer, "farthing", &key).unwrap();
+    bench
+        .cloud
+        .sandbox
+        .register_access_key(&payer, "farthing", &key)
+        .unwrap();
     key
 }
 
@@ -133,7 +149,11 @@ fn a_secret_goes_in_and_never_comes_out() {
                 }
             }
             // The same while AWS has a bad day.
-            for kind in [FaultKind::SlowDown, FaultKind::ExpiredToken, FaultKind::Deny("s3:*".to_owned())] {
+            for kind in [
+                FaultKind::SlowDown,
+                FaultKind::ExpiredToken,
+                FaultKind::Deny("s3:*".to_owned()),
+            ] {
                 let fault = bench.cloud.sandbox.inject(Fault::new(kind));
                 let call = "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$S')";
                 if way == Way::InProcess {
@@ -145,7 +165,11 @@ fn a_secret_goes_in_and_never_comes_out() {
         }
         // The test would prove nothing if everything were refused.
         for statement in &STATEMENTS[..9] {
-            assert!(done[statement], "{statement} is refused: {:?}", answer_of(&told, &filled(statement, &key)));
+            assert!(
+                done[statement],
+                "{statement} is refused: {:?}",
+                answer_of(&told, &filled(statement, &key))
+            );
         }
         assert_eq!(bench.ask("SELECT count(*) > 0 FROM costs").await.single(), Some("t"));
 
@@ -154,9 +178,11 @@ fn a_secret_goes_in_and_never_comes_out() {
         let system = tables.rows.iter().filter(|row| row[0].as_deref() == Some("system"));
         for row in system {
             let table = row[1].as_deref().unwrap();
-            told.ask(&mut admin, &format!("SELECT * FROM system.{table}"), &[]).await;
+            told.ask(&mut admin, &format!("SELECT * FROM system.{table}"), &[])
+                .await;
         }
-        told.ask(&mut admin, "EXPLAIN ANALYZE SELECT sum(billed_cost) FROM costs", &[]).await;
+        told.ask(&mut admin, "EXPLAIN ANALYZE SELECT sum(billed_cost) FROM costs", &[])
+            .await;
         told.ask(&mut admin, "EXPLAIN VERBOSE SELECT * FROM costs", &[]).await;
         for notice in &admin.notices {
             told.0.push(("notice".to_owned(), format!("{notice:?}")));
@@ -173,7 +199,11 @@ fn a_secret_goes_in_and_never_comes_out() {
 }
 
 fn answer_of<'a>(told: &'a Told, statement: &str) -> Vec<&'a String> {
-    told.0.iter().filter(|(asked, _)| asked.ends_with(statement)).map(|(_, text)| text).collect()
+    told.0
+        .iter()
+        .filter(|(asked, _)| asked.ends_with(statement))
+        .map(|(_, text)| text)
+        .collect()
 }
 
 /// The files below a folder that hold a text, as it is, or as hexadecimal or base64 digits hold it.
@@ -226,7 +256,10 @@ fn the_search_finds_what_it_looks_for() {
     let hidden = folder.path().join("below");
     std::fs::create_dir(&hidden).unwrap();
     // "x" and the canary, by coreutils' base64.
-    for (name, text) in [("plain", format!("a{CANARY}b")), ("base64", "eENhbmFyeURvTm90U2hvdw==".to_owned())] {
+    for (name, text) in [
+        ("plain", format!("a{CANARY}b")),
+        ("base64", "eENhbmFyeURvTm90U2hvdw==".to_owned()),
+    ] {
         std::fs::write(hidden.join(name), text).unwrap();
         assert_eq!(files_with(folder.path(), CANARY).len(), 1, "{name}");
         std::fs::remove_file(hidden.join(name)).unwrap();

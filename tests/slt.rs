@@ -33,7 +33,11 @@ impl AsyncDB for Session {
         };
         Ok(DBOutput::Rows {
             types: vec![DefaultColumnType::Any; answer.columns.len()],
-            rows: answer.rows.into_iter().map(|row| row.into_iter().map(shown).collect()).collect(),
+            rows: answer
+                .rows
+                .into_iter()
+                .map(|row| row.into_iter().map(shown).collect())
+                .collect(),
         })
     }
 
@@ -70,7 +74,10 @@ fn variables(bench: &Bench) -> Vec<(String, String)> {
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt").join(folder);
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
     found.sort();
     assert!(!found.is_empty());
@@ -90,7 +97,10 @@ async fn run_file(bench: &Bench, way: Way, file: &Path) -> Result<(), String> {
         let done = runner.update_test_file(file, " ", validator, normalizer, columns).await;
         done.map_err(|error| error.to_string())
     } else {
-        runner.run_file_async(file).await.map_err(|error| error.display(false).to_string())
+        runner
+            .run_file_async(file)
+            .await
+            .map_err(|error| error.display(false).to_string())
     };
     runner.shutdown_async().await;
     done.map_err(|error| format!("{way:?}, {}:\n{error}", file.display()))
@@ -104,7 +114,9 @@ fn run_all(way: Way) {
         }
     });
     for file in files("fresh") {
-        run(Start::Delivered, async |bench| failures.extend(run_file(bench, way, &file).await.err()));
+        run(Start::Delivered, async |bench| {
+            failures.extend(run_file(bench, way, &file).await.err())
+        });
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }

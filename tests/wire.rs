@@ -11,12 +11,26 @@ use farthing_tests::client::{Client, Way};
 #[test]
 fn nobody_gets_in_without_the_password() {
     run(Start::NothingDelivered, async |bench| {
-        for (user, password) in [(ADMIN, "wrong-password"), ("nobody", PASSWORD), (ADMIN, ""), ("", PASSWORD)] {
+        for (user, password) in [
+            (ADMIN, "wrong-password"),
+            ("nobody", PASSWORD),
+            (ADMIN, ""),
+            ("", PASSWORD),
+        ] {
             for extended in [false, true] {
-                let refused = Postgres::connect(bench.site.pg, user, password, extended).await.err().unwrap();
-                assert!(matches!(refused.sqlstate.as_str(), "28P01" | "28000"), "{user:?}: {refused}");
+                let refused = Postgres::connect(bench.site.pg, user, password, extended)
+                    .await
+                    .err()
+                    .unwrap();
+                assert!(
+                    matches!(refused.sqlstate.as_str(), "28P01" | "28000"),
+                    "{user:?}: {refused}"
+                );
             }
-            let refused = FlightSql::connect(bench.site.flight, user, password).await.err().unwrap();
+            let refused = FlightSql::connect(bench.site.flight, user, password)
+                .await
+                .err()
+                .unwrap();
             assert!(refused.message.contains("nauthenticated"), "{user:?}: {refused}");
         }
         // A guess over one protocol slows the next one over both; the right password still gets in.
@@ -31,7 +45,10 @@ fn a_call_over_flight_needs_a_token() {
         let mut client = bench.site.flight_sql(ADMIN).await;
         client.client.set_token("not-a-real-token".to_owned());
         let refused = client.run("SELECT 1").await.unwrap_err();
-        assert!(refused.message.to_lowercase().contains("log in") || refused.sqlstate.starts_with("28"), "{refused}");
+        assert!(
+            refused.message.to_lowercase().contains("log in") || refused.sqlstate.starts_with("28"),
+            "{refused}"
+        );
         client.client.clear_token();
         assert!(client.run("SELECT 1").await.is_err());
     });
@@ -47,10 +64,18 @@ fn sessions_do_not_know_of_each_other() {
             one.run("BEGIN").await.unwrap();
             one.run("SELECT 1 / 0").await.unwrap_err();
             assert_eq!(one.run("SELECT 1").await.unwrap_err().sqlstate, "25P02", "{way:?}");
-            assert_eq!(other.run("SHOW TimeZone").await.unwrap().single(), Some("UTC"), "{way:?}");
+            assert_eq!(
+                other.run("SHOW TimeZone").await.unwrap().single(),
+                Some("UTC"),
+                "{way:?}"
+            );
             assert_eq!(other.run("SELECT 1").await.unwrap().single(), Some("1"), "{way:?}");
             one.run("ROLLBACK").await.unwrap();
-            assert_eq!(one.run("SHOW TimeZone").await.unwrap().single(), Some("Asia/Tokyo"), "{way:?}");
+            assert_eq!(
+                one.run("SHOW TimeZone").await.unwrap().single(),
+                Some("Asia/Tokyo"),
+                "{way:?}"
+            );
         }
     });
 }
@@ -74,7 +99,11 @@ fn portals_give_rows_in_portions() {
         transaction.commit().await.unwrap();
         let all = bench.ask(sql).await;
         assert_eq!(seen.len(), all.rows.len());
-        assert!(seen.iter().map(|id| Some(id.as_str())).eq(all.column("identity_line_item_id")));
+        assert!(
+            seen.iter()
+                .map(|id| Some(id.as_str()))
+                .eq(all.column("identity_line_item_id"))
+        );
     });
 }
 
@@ -82,11 +111,20 @@ fn portals_give_rows_in_portions() {
 fn a_text_may_hold_several_statements_in_the_simple_protocol() {
     run(Start::NothingDelivered, async |bench| {
         let client = bench.site.postgres(ADMIN, false).await;
-        let messages = client.client.simple_query("SELECT 1; SELECT 2 AS two; SET TimeZone = 'UTC'").await.unwrap();
-        let rows = messages.iter().filter(|message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(_)));
+        let messages = client
+            .client
+            .simple_query("SELECT 1; SELECT 2 AS two; SET TimeZone = 'UTC'")
+            .await
+            .unwrap();
+        let rows = messages
+            .iter()
+            .filter(|message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(_)));
         assert_eq!(rows.count(), 2);
         // The first error ends the text.
-        let refused = client.client.simple_query("SET TimeZone = 'Asia/Tokyo'; SELECT 1 / 0; SET TimeZone = 'UTC'").await;
+        let refused = client
+            .client
+            .simple_query("SET TimeZone = 'Asia/Tokyo'; SELECT 1 / 0; SET TimeZone = 'UTC'")
+            .await;
         assert_eq!(refused.unwrap_err().code().unwrap().code(), "22012");
         client.client.simple_query(" ; -- nothing").await.unwrap();
         client.client.simple_query("").await.unwrap();

@@ -1,11 +1,12 @@
 //! What is shown adds up to what was generated, to the last digit.
 
+use farthing_engine::principal::Role;
+use farthing_sandbox::sample::CostSums;
 use farthing_tests::bench::{Bench, Start, grant_of, run};
 use farthing_tests::client::Client;
-use farthing_sandbox::sample::CostSums;
-use farthing_engine::principal::Role;
 
-const SUMS: &str = "count(*), sum(x_unblended_cost), sum(x_net_unblended_cost), sum(x_amortized_cost), sum(x_net_amortized_cost)";
+const SUMS: &str =
+    "count(*), sum(x_unblended_cost), sum(x_net_unblended_cost), sum(x_amortized_cost), sum(x_net_amortized_cost)";
 
 fn cells(sums: &CostSums) -> Vec<Option<String>> {
     let amounts = [sums.unblended, sums.net_unblended, sums.amortized, sums.net_amortized];
@@ -67,15 +68,37 @@ fn a_reader_sees_the_accounts_of_its_grant_alone() {
         let mut wanted: Vec<Option<String>> = granted.iter().cloned().map(Some).collect();
         wanted.sort();
         assert_eq!(seen.rows.concat(), wanted);
-        for table in ["accounts", "account_coverage", "exports", "snapshots", "imports", "procedure_runs", "secrets"] {
-            let text = reader.run(&format!("SELECT * FROM system.{table}")).await.unwrap().text();
+        for table in [
+            "accounts",
+            "account_coverage",
+            "exports",
+            "snapshots",
+            "imports",
+            "procedure_runs",
+            "secrets",
+        ] {
+            let text = reader
+                .run(&format!("SELECT * FROM system.{table}"))
+                .await
+                .unwrap()
+                .text();
             for hidden in sample.accounts().iter().filter(|id| !granted.contains(id)) {
-                assert!(!text.contains(hidden.as_str()), "system.{table} names {hidden} to a reader without it:\n{text}");
+                assert!(
+                    !text.contains(hidden.as_str()),
+                    "system.{table} names {hidden} to a reader without it:\n{text}"
+                );
             }
         }
-        let refused = reader.run("EXPLAIN ANALYZE SELECT count(*) FROM costs").await.unwrap_err();
+        let refused = reader
+            .run("EXPLAIN ANALYZE SELECT count(*) FROM costs")
+            .await
+            .unwrap_err();
         assert_eq!(refused.sqlstate, "42501");
-        for call in ["CALL refresh_export()", "CALL put_secret('a', 'b')", "CALL disconnect_aws_account('111122223333')"] {
+        for call in [
+            "CALL refresh_export()",
+            "CALL put_secret('a', 'b')",
+            "CALL disconnect_aws_account('111122223333')",
+        ] {
             assert_eq!(reader.run(call).await.unwrap_err().sqlstate, "42501", "{call}");
         }
     });
@@ -90,9 +113,21 @@ fn nothing_connected_means_nothing_visible() {
         for sql in ["SELECT count(*) FROM costs", "SELECT count(*) FROM exports.daily_costs"] {
             assert_eq!(nobody.run(sql).await.unwrap().single(), Some("0"), "{sql}");
         }
-        let smallest = nobody.run("SELECT min(billed_cost), max(charge_period_start) FROM costs").await.unwrap();
+        let smallest = nobody
+            .run("SELECT min(billed_cost), max(charge_period_start) FROM costs")
+            .await
+            .unwrap();
         assert_eq!(smallest.rows, [[None, None]]);
-        bench.ask(&format!("CALL disconnect_aws_account('{0}', confirm => '{0}')", sample.payer())).await;
-        assert_eq!(bench.ask("SELECT count(*) FROM costs").await.single(), Some("0"), "its export is gone");
+        bench
+            .ask(&format!(
+                "CALL disconnect_aws_account('{0}', confirm => '{0}')",
+                sample.payer()
+            ))
+            .await;
+        assert_eq!(
+            bench.ask("SELECT count(*) FROM costs").await.single(),
+            Some("0"),
+            "its export is gone"
+        );
     });
 }

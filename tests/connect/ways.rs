@@ -26,13 +26,20 @@ fn the_same_question_gives_the_same_rows_everywhere() {
                 for threads in [1, 2] {
                     let mut client = bench.site.client(way, ADMIN).await;
                     client.run(&format!("SET farthing.threads = {threads}")).await.unwrap();
-                    let answer = client.run(sql).await.unwrap_or_else(|refusal| panic!("{way:?}: {sql}\n{refusal}"));
+                    let answer = client
+                        .run(sql)
+                        .await
+                        .unwrap_or_else(|refusal| panic!("{way:?}: {sql}\n{refusal}"));
                     let first = first.get_or_insert_with(|| answer.clone());
                     assert_eq!(answer.columns, first.columns, "{way:?}: {sql}");
                     for (at, (row, expected)) in answer.rows.iter().zip(&first.rows).enumerate() {
                         assert_eq!(row, expected, "row {at} by {way:?} with {threads} threads: {sql}");
                     }
-                    assert_eq!(answer.rows.len(), first.rows.len(), "{way:?} with {threads} threads: {sql}");
+                    assert_eq!(
+                        answer.rows.len(),
+                        first.rows.len(),
+                        "{way:?} with {threads} threads: {sql}"
+                    );
                 }
             }
         }
@@ -47,7 +54,9 @@ fn bound_values_mean_the_same_as_literals() {
             (
                 "SELECT sum(billed_cost) FROM costs WHERE sub_account_id = $1 AND x_billing_period = $2",
                 vec![account.as_str().into(), "2026-05".into()],
-                format!("SELECT sum(billed_cost) FROM costs WHERE sub_account_id = '{account}' AND x_billing_period = '2026-05'"),
+                format!(
+                    "SELECT sum(billed_cost) FROM costs WHERE sub_account_id = '{account}' AND x_billing_period = '2026-05'"
+                ),
             ),
             (
                 "SELECT service_name, sum(billed_cost) FROM costs GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $1",
@@ -93,7 +102,9 @@ fn a_refusal_is_the_same_everywhere() {
             let mut first = None;
             for way in Way::ALL {
                 let mut client = bench.site.client(way, ADMIN).await;
-                let Err(refusal) = client.run(sql).await else { panic!("{way:?} accepts {sql}") };
+                let Err(refusal) = client.run(sql).await else {
+                    panic!("{way:?} accepts {sql}")
+                };
                 let first = first.get_or_insert_with(|| refusal.clone());
                 assert_eq!(&refusal, first, "{way:?}: {sql}");
                 assert_ne!(refusal.sqlstate, "XX000", "{sql}: {}", refusal.message);

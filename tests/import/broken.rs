@@ -27,7 +27,10 @@ async fn still_the_former(bench: &Bench, what: &str, words: &[&str]) {
     let answer = bench.ask("CALL refresh_export()").await;
     assert_eq!(answer.column("status")[0], Some("warning"), "{what}: {}", answer.text());
     let (state, message) = newest_import(bench, PERIOD).await;
-    assert!(matches!(state.as_str(), "failed" | "waiting"), "{what}: {state}: {message}");
+    assert!(
+        matches!(state.as_str(), "failed" | "waiting"),
+        "{what}: {state}: {message}"
+    );
     for word in words {
         assert!(message.contains(word), "{what}: \"{word}\" is not in: {message}");
     }
@@ -61,7 +64,12 @@ fn without_column(batch: &RecordBatch, name: &str) -> RecordBatch {
 fn lists(rows: usize) -> ArrayRef {
     let item = Arc::new(Field::new_list_field(DataType::Int32, true));
     let offsets = OffsetBuffer::from_lengths(vec![1; rows]);
-    Arc::new(ListArray::new(item, offsets, Arc::new(Int32Array::from(vec![7; rows])), None))
+    Arc::new(ListArray::new(
+        item,
+        offsets,
+        Arc::new(Int32Array::from(vec![7; rows])),
+        None,
+    ))
 }
 
 #[test]
@@ -74,7 +82,9 @@ fn a_broken_delivery_is_recorded_and_changes_nothing() {
         refused(bench, "a text file", text, &["-00099"]).await;
         let empty = delivery().first_file(bench, |_| Bytes::new());
         refused(bench, "an empty file", empty, &["-00099"]).await;
-        let missing = delivery().name_file(&format!("{PREFIX}/{EXPORT}/data/BILLING_PERIOD={PERIOD}/gone.snappy.parquet"));
+        let missing = delivery().name_file(&format!(
+            "{PREFIX}/{EXPORT}/data/BILLING_PERIOD={PERIOD}/gone.snappy.parquet"
+        ));
         refused(bench, "a missing file", missing, &["gone.snappy.parquet"]).await;
         let strange = delivery().first_file(bench, |bytes| {
             files::rewrite(bytes, |batch| with_column(batch, "mystery", lists(batch.num_rows())))
@@ -118,8 +128,14 @@ fn one_broken_month_does_not_stop_the_others() {
         let truncated = Redelivery::of(bench, PERIOD).first_file(bench, |bytes| bytes.slice(..100));
         truncated.deliver(bench).await;
         bench.connect(&bench.cloud.sample.linked()).await;
-        let months = bench.ask("SELECT DISTINCT x_billing_period FROM costs ORDER BY 1").await;
-        let whole: Vec<Option<&str>> = PERIODS.into_iter().filter(|period| *period != PERIOD).map(Some).collect();
+        let months = bench
+            .ask("SELECT DISTINCT x_billing_period FROM costs ORDER BY 1")
+            .await;
+        let whole: Vec<Option<&str>> = PERIODS
+            .into_iter()
+            .filter(|period| *period != PERIOD)
+            .map(Some)
+            .collect();
         assert_eq!(months.column("x_billing_period"), whole);
         let answer = bench.ask("CALL refresh_export()").await;
         assert!(answer.text().contains(PERIOD), "the month is named: {}", answer.text());
@@ -135,14 +151,22 @@ fn a_wrong_prefix_is_told_from_an_early_connection() {
             "Statement": [{ "Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": "*" }],
         });
         let payer = bench.cloud.sample.payer();
-        bench.cloud.sandbox.put_user_policy(&payer, "farthing", "read-all", &policy.to_string()).unwrap();
-        let sql = format!("CALL connect_aws_root(location => 's3://{BUCKET}/cur/dayly/{EXPORT}', {keys}, dry_run => true)");
+        bench
+            .cloud
+            .sandbox
+            .put_user_policy(&payer, "farthing", "read-all", &policy.to_string())
+            .unwrap();
+        let sql =
+            format!("CALL connect_aws_root(location => 's3://{BUCKET}/cur/dayly/{EXPORT}', {keys}, dry_run => true)");
         let answer = bench.ask(&sql).await.text();
         assert!(answer.contains("pending"), "{answer}");
         let sql = format!("CALL connect_aws_root(location => 's3://{BUCKET}/cur/daily/dayly-costs', {keys})");
         let mut admin = bench.site.admin();
         let answer = admin.run(&sql).await.unwrap().text();
-        assert!(answer.contains("pending") && answer.contains(EXPORT), "the folders nearby are named: {answer}");
+        assert!(
+            answer.contains("pending") && answer.contains(EXPORT),
+            "the folders nearby are named: {answer}"
+        );
         assert_eq!(bench.ask("SELECT count(*) FROM costs").await.single(), Some("0"));
     });
 }
@@ -150,11 +174,25 @@ fn a_wrong_prefix_is_told_from_an_early_connection() {
 #[test]
 fn data_without_a_manifest_is_no_delivery() {
     run(Start::NothingDelivered, async |bench| {
-        bench.cloud.deliver(bench.cloud.sample, |key| !key.contains("/metadata/")).await;
+        bench
+            .cloud
+            .deliver(bench.cloud.sample, |key| !key.contains("/metadata/"))
+            .await;
         let answer = bench.ask(&bench.cloud.connect_root()).await;
-        assert_eq!(answer.column("status").last(), Some(&Some("pending")), "{}", answer.text());
-        bench.cloud.deliver(bench.cloud.sample, |key| key.contains("2026-04")).await;
+        assert_eq!(
+            answer.column("status").last(),
+            Some(&Some("pending")),
+            "{}",
+            answer.text()
+        );
+        bench
+            .cloud
+            .deliver(bench.cloud.sample, |key| key.contains("2026-04"))
+            .await;
         bench.ask("CALL refresh_export()").await;
-        assert_eq!(bench.ask("SELECT DISTINCT x_billing_period FROM costs").await.single(), Some("2026-04"));
+        assert_eq!(
+            bench.ask("SELECT DISTINCT x_billing_period FROM costs").await.single(),
+            Some("2026-04")
+        );
     });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use farthing_sandbox::aws::{Fault, FaultKind};
 use farthing_sandbox::sample::{ControlTotals, DeliveryMode};
 use farthing_tests::bench::{Bench, Start, run};
-use farthing_tests::client::{Client, Way};
+use farthing_tests::client::Way;
 use farthing_tests::cloud::{BUCKET, Sample};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -32,7 +32,9 @@ fn a_restated_month_replaces_the_former_one_whole() {
         let answer = bench.ask("CALL refresh_export('daily-costs')").await;
         assert_eq!(answer.column("status")[0], Some("ok"), "{}", answer.text());
         assert_eq!(bench.ask(SEEN).await.rows, [seen(&totals)]);
-        let runs = bench.ask("SELECT count(*) FROM system.imports WHERE state = 'published'").await;
+        let runs = bench
+            .ask("SELECT count(*) FROM system.imports WHERE state = 'published'")
+            .await;
         assert_eq!(runs.single(), Some("4"), "three months and one of them again");
         // Nothing new: nothing is read.
         bench.cloud.sandbox.requests().clear();
@@ -57,7 +59,11 @@ fn exports_that_keep_their_deliveries_are_read_the_same() {
         bench.cloud.deliver(&newer, |_| true).await;
         bench.ask("CALL refresh_export()").await;
         assert_eq!(bench.ask(SEEN).await.rows, [seen(&totals)]);
-        assert_eq!(pinned.run(SEEN).await.unwrap().rows, [seen(&first.totals)], "a transaction sees one version");
+        assert_eq!(
+            pinned.run(SEEN).await.unwrap().rows,
+            [seen(&first.totals)],
+            "a transaction sees one version"
+        );
         pinned.run("COMMIT").await.unwrap();
         assert_eq!(pinned.run(SEEN).await.unwrap().rows, [seen(&totals)]);
     });
@@ -74,12 +80,21 @@ fn replace_under_the_next_read(bench: &Bench, newer: &Sample, after: u32) {
             return;
         }
         for (key, bytes) in &objects {
-            let put = async { store.put(&Path::parse(key).unwrap(), PutPayload::from(bytes.clone())).await };
+            let put = async {
+                store
+                    .put(&Path::parse(key).unwrap(), PutPayload::from(bytes.clone()))
+                    .await
+            };
             futures::executor::block_on(put).unwrap();
         }
     };
     let fault = Fault::new(FaultKind::Before(Arc::new(replace)));
-    bench.cloud.sandbox.inject(fault.operation("GetObject").key(format!("*/data/BILLING_PERIOD={PERIOD}/*")).after(after));
+    bench.cloud.sandbox.inject(
+        fault
+            .operation("GetObject")
+            .key(format!("*/data/BILLING_PERIOD={PERIOD}/*"))
+            .after(after),
+    );
 }
 
 #[test]
@@ -93,7 +108,11 @@ fn a_query_that_meets_a_new_delivery_answers_from_one_delivery() {
             match client.run(SEEN).await {
                 Ok(answer) => {
                     let allowed = [seen(&bench.cloud.sample.totals), seen(&totals)];
-                    assert!(allowed.contains(&answer.rows[0]), "{way:?}: a mixture: {:?}", answer.rows);
+                    assert!(
+                        allowed.contains(&answer.rows[0]),
+                        "{way:?}: a mixture: {:?}",
+                        answer.rows
+                    );
                 }
                 Err(refusal) => assert_eq!(refusal.sqlstate, "40001", "{way:?}: {refusal}"),
             }

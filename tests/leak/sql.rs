@@ -39,11 +39,24 @@ const TEXTS: [&str; 11] = [
     "pricing_category",
     "commitment_discount_id",
 ];
-const AMOUNTS: [&str; 5] = ["billed_cost", "effective_cost", "x_amortized_cost", "list_cost", "x_net_unblended_cost"];
+const AMOUNTS: [&str; 5] = [
+    "billed_cost",
+    "effective_cost",
+    "x_amortized_cost",
+    "list_cost",
+    "x_net_unblended_cost",
+];
 const INSTANTS: [&str; 2] = ["charge_period_start", "charge_period_end"];
 /// Texts with few values, to group by.
-const GROUPS: [&str; 7] =
-    ["sub_account_id", "sub_account_name", "service_name", "charge_category", "x_line_item_type", "region_id", "x_billing_period"];
+const GROUPS: [&str; 7] = [
+    "sub_account_id",
+    "sub_account_name",
+    "service_name",
+    "charge_category",
+    "x_line_item_type",
+    "region_id",
+    "x_billing_period",
+];
 
 /// Conditions that fail on the rows of one account, and hold or not on all others.
 pub fn traps(account: &str) -> Vec<String> {
@@ -80,7 +93,11 @@ fn comparison(words: &Words) -> BoxedStrategy<(&'static str, String)> {
 
 fn leaf(words: &Words) -> BoxedStrategy<String> {
     let traps: Vec<String> = words.hidden.iter().flat_map(|account| traps(account)).collect();
-    let open_traps: Vec<String> = words.accounts.iter().flat_map(|account| super::sql::traps(account)).collect();
+    let open_traps: Vec<String> = words
+        .accounts
+        .iter()
+        .flat_map(|account| super::sql::traps(account))
+        .collect();
     prop_oneof![
         6 => (comparison(words), select(vec!["=", "<>", "<", ">="])).prop_map(|((column, literal), op)| format!("{column} {op} {literal}")),
         2 => (comparison(words), comparison(words)).prop_map(|((column, one), (_, other))| format!("{column} IN ({one}, {other})")),
@@ -135,7 +152,9 @@ fn aggregate() -> BoxedStrategy<String> {
 
 fn columns(least: usize, most: usize) -> BoxedStrategy<String> {
     let all: Vec<&'static str> = TEXTS.into_iter().chain(AMOUNTS).chain(INSTANTS).collect();
-    proptest::sample::subsequence(all, least..=most).prop_map(|columns| columns.join(", ")).boxed()
+    proptest::sample::subsequence(all, least..=most)
+        .prop_map(|columns| columns.join(", "))
+        .boxed()
 }
 
 /// One statement.
@@ -147,7 +166,11 @@ pub fn statement(words: &Words) -> BoxedStrategy<String> {
         format!("SELECT {groups}, {aggregate} FROM costs WHERE {condition} GROUP BY {groups}{having}")
     });
     let whole = (aggregate(), aggregate(), condition(), any::<bool>()).prop_map(|(one, other, condition, all)| {
-        let filter = if all { String::new() } else { format!(" WHERE {condition}") };
+        let filter = if all {
+            String::new()
+        } else {
+            format!(" WHERE {condition}")
+        };
         format!("SELECT {one}, {other} FROM costs{filter}")
     });
     let rows = (columns(2, 5), condition(), 1u32..60, 0u32..20).prop_map(|(columns, condition, limit, offset)| {
@@ -178,12 +201,19 @@ pub fn statement(words: &Words) -> BoxedStrategy<String> {
              GROUP BY 1, 2) t"
         )
     });
-    let united = (condition(), condition(), select(vec!["UNION", "UNION ALL", "EXCEPT", "INTERSECT"])).prop_map(
-        |(one, other, op)| {
+    let united = (
+        condition(),
+        condition(),
+        select(vec!["UNION", "UNION ALL", "EXCEPT", "INTERSECT"]),
+    )
+        .prop_map(|(one, other, op)| {
             let part = |condition: &str| format!("SELECT service_name, sub_account_id FROM costs WHERE {condition}");
-            format!("SELECT service_name, count(*) FROM ({} {op} {}) u GROUP BY 1", part(&one), part(&other))
-        },
-    );
+            format!(
+                "SELECT service_name, count(*) FROM ({} {op} {}) u GROUP BY 1",
+                part(&one),
+                part(&other)
+            )
+        });
     let raw = (select(words.accounts.clone()), select(PERIODS.to_vec()), 0usize..5).prop_map(|(account, period, shape)| match shape {
         0 => format!("SELECT count(*), min(line_item_unblended_cost), max(line_item_usage_start_date) FROM {TABLE} WHERE billing_period = '{period}'"),
         1 => format!("SELECT line_item_line_item_type, count(*), max(line_item_usage_amount) FROM {TABLE} WHERE line_item_usage_account_id >= '{account}' GROUP BY 1"),

@@ -90,8 +90,16 @@ impl Site {
             frontend: frontend.clone(),
         });
         let servers = vec![
-            runtimes.io().spawn(pg::serve(pg_listener, frontend.clone(), pg_settings, stop.clone())),
-            runtimes.io().spawn(flight::serve(flight_listener, frontend, logins, flight_settings, stop.clone())),
+            runtimes
+                .io()
+                .spawn(pg::serve(pg_listener, frontend.clone(), pg_settings, stop.clone())),
+            runtimes.io().spawn(flight::serve(
+                flight_listener,
+                frontend,
+                logins,
+                flight_settings,
+                stop.clone(),
+            )),
         ];
         let site = Self {
             folder,
@@ -190,7 +198,10 @@ impl Logins for SharedLogins {
         password: SecretString,
         address: Option<IpAddr>,
     ) -> farthing_engine::Result<()> {
-        self.authenticator.check_password(name, password, address).await.map(drop)
+        self.authenticator
+            .check_password(name, password, address)
+            .await
+            .map(drop)
     }
 }
 
@@ -273,7 +284,7 @@ pub fn run_with(start: Start, change: impl FnOnce(&mut Config), test: impl Async
 pub fn on_runtimes(test: impl AsyncFnOnce(&Runtimes)) {
     log::start();
     let runtimes = Runtimes::try_new(2).unwrap();
-    let done = runtimes.block_on(tokio::time::timeout(TEST_LIMIT, test(&runtimes)));
+    let done = runtimes.block_on(async { tokio::time::timeout(TEST_LIMIT, test(&runtimes)).await });
     runtimes.shutdown(Duration::from_secs(2));
     if done.is_err() {
         let warnings = log::seen(|seen| seen.warnings.iter().cloned().collect::<String>());

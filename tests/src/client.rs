@@ -148,5 +148,10 @@ pub enum Way {
 
 impl Way {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::InProcess, Self::PostgresSimple, Self::PostgresExtended, Self::FlightSql];
+    pub const ALL: [Self; 4] = [
+        Self::InProcess,
+        Self::PostgresSimple,
+        Self::PostgresExtended,
+        Self::FlightSql,
+    ];
 }

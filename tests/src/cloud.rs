@@ -70,7 +70,9 @@ impl Sample {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let (year, month) = period.split_once('-').unwrap();
         let period = YearMonth::new(year.parse().unwrap(), month.parse().unwrap()).unwrap();
-        let totals = deliver_restated(&spec, period, Arc::clone(&store), &Silent).await.unwrap();
+        let totals = deliver_restated(&spec, period, Arc::clone(&store), &Silent)
+            .await
+            .unwrap();
         Self {
             objects: objects(&store).await,
             spec,
@@ -85,18 +87,31 @@ impl Sample {
 
     /// The linked accounts' ids, in the organisation's order.
     pub fn linked(&self) -> Vec<String> {
-        self.spec.organisation().linked.into_iter().map(|account| account.id).collect()
+        self.spec
+            .organisation()
+            .linked
+            .into_iter()
+            .map(|account| account.id)
+            .collect()
     }
 
     /// Every account's id, the payer's first.
     pub fn accounts(&self) -> Vec<String> {
-        self.spec.organisation().accounts().map(|account| account.id.clone()).collect()
+        self.spec
+            .organisation()
+            .accounts()
+            .map(|account| account.id.clone())
+            .collect()
     }
 
     /// Keys of the data files of a month, in order.
     pub fn data_keys(&self, period: &str) -> Vec<String> {
         let folder = format!("{PREFIX}/{EXPORT}/data/BILLING_PERIOD={period}/");
-        self.objects.keys().filter(|key| key.starts_with(&folder)).cloned().collect()
+        self.objects
+            .keys()
+            .filter(|key| key.starts_with(&folder))
+            .cloned()
+            .collect()
     }
 
     /// Key of the manifest of a month.
@@ -145,7 +160,9 @@ impl Cloud {
         }
         sandbox.create_bucket(&sample.payer(), BUCKET, "eu-west-1").unwrap();
         let policy = reader_policy();
-        sandbox.put_user_policy(&sample.payer(), "farthing", "read-export", &policy).unwrap();
+        sandbox
+            .put_user_policy(&sample.payer(), "farthing", "read-export", &policy)
+            .unwrap();
         Self { sandbox, sample, keys }
     }
 

@@ -5,7 +5,9 @@ use std::error::Error;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta};
 use serde_json::{Map, Value};
@@ -19,7 +21,13 @@ pub fn answer(schema: &SchemaRef, batches: &[RecordBatch]) -> Answer {
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
-            rows.push(batch.columns().iter().map(|column| value(column.as_ref(), row)).collect());
+            rows.push(
+                batch
+                    .columns()
+                    .iter()
+                    .map(|column| value(column.as_ref(), row))
+                    .collect(),
+            );
         }
     }
     Answer { columns, rows }
@@ -37,19 +45,32 @@ fn value(array: &dyn Array, row: usize) -> Option<String> {
         DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value_as_string(row),
         DataType::Timestamp(_, zone) => {
             let micros = cast(&array.slice(row, 1), &DataType::Timestamp(TimeUnit::Microsecond, None)).unwrap();
-            timestamp(micros.as_primitive::<TimestampMicrosecondType>().value(0), zone.is_some())
+            timestamp(
+                micros.as_primitive::<TimestampMicrosecondType>().value(0),
+                zone.is_some(),
+            )
         }
         DataType::Map(..) | DataType::Struct(_) => json(array, row).to_string(),
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
-            let texts: Vec<String> = (0..items.len()).map(|at| array_item(value(items.as_ref(), at))).collect();
+            let texts: Vec<String> = (0..items.len())
+                .map(|at| array_item(value(items.as_ref(), at)))
+                .collect();
             format!("{{{}}}", texts.join(","))
         }
         DataType::Binary => {
-            let hex: String = array.as_binary::<i32>().value(row).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String = array
+                .as_binary::<i32>()
+                .value(row)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             format!("\\x{hex}")
         }
-        _ => ArrayFormatter::try_new(array, &FormatOptions::default()).unwrap().value(row).to_string(),
+        _ => ArrayFormatter::try_new(array, &FormatOptions::default())
+            .unwrap()
+            .value(row)
+            .to_string(),
     })
 }
 
@@ -80,7 +101,13 @@ fn json(array: &dyn Array, row: usize) -> Value {
         }
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
-            Value::Object(fields.iter().zip(columns).map(|(f, c)| (f.name().clone(), json(c.as_ref(), row))).collect())
+            Value::Object(
+                fields
+                    .iter()
+                    .zip(columns)
+                    .map(|(f, c)| (f.name().clone(), json(c.as_ref(), row)))
+                    .collect(),
+            )
         }
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
@@ -157,7 +184,10 @@ fn binary(kind: &Type, raw: &[u8]) -> Result<String, Box<dyn Error + Sync + Send
             let micros = start.and_utc().timestamp_micros() + i64::from_be_bytes(raw.try_into()?);
             timestamp(micros, *kind == Type::TIMESTAMPTZ)
         }
-        Type::BYTEA => format!("\\x{}", raw.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Type::BYTEA => format!(
+            "\\x{}",
+            raw.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        ),
         Type::JSON => {
             let text = std::str::from_utf8(raw)?;
             canonical_json(text).ok_or_else(|| format!("not JSON: {text}"))?
@@ -176,14 +206,29 @@ fn numeric(raw: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
         Ok(i16::from_be_bytes(bytes.try_into()?))
     };
     let (count, weight, sign, scale) = (word(0)?, i32::from(word(1)?), word(2)? as u16, word(3)? as usize);
-    let digits = (0..count as usize).map(|at| word(4 + at)).collect::<Result<Vec<_>, _>>()?;
+    let digits = (0..count as usize)
+        .map(|at| word(4 + at))
+        .collect::<Result<Vec<_>, _>>()?;
     if sign == 0xC000 {
         return Ok("NaN".to_owned());
     }
-    let digit = |place: i32| usize::try_from(weight - place).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
-    let whole: String = (0..=weight.max(0)).rev().map(|place| format!("{:04}", digit(place))).collect();
+    let digit = |place: i32| {
+        usize::try_from(weight - place)
+            .ok()
+            .and_then(|at| digits.get(at))
+            .copied()
+            .unwrap_or(0)
+    };
+    let whole: String = (0..=weight.max(0))
+        .rev()
+        .map(|place| format!("{:04}", digit(place)))
+        .collect();
     let whole = whole.trim_start_matches('0');
-    let mut text = format!("{}{}", if sign == 0x4000 { "-" } else { "" }, if whole.is_empty() { "0" } else { whole });
+    let mut text = format!(
+        "{}{}",
+        if sign == 0x4000 { "-" } else { "" },
+        if whole.is_empty() { "0" } else { whole }
+    );
     if scale > 0 {
         let groups = i32::try_from(scale.div_ceil(4))?;
         let fraction: String = (1..=groups).map(|place| format!("{:04}", digit(-place))).collect();
@@ -195,7 +240,9 @@ fn numeric(raw: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
 
 fn pg_array(item: &Type, raw: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
     let number = |at: usize| -> Result<i32, Box<dyn Error + Sync + Send>> {
-        Ok(i32::from_be_bytes(raw.get(at..at + 4).ok_or("an array is cut off")?.try_into()?))
+        Ok(i32::from_be_bytes(
+            raw.get(at..at + 4).ok_or("an array is cut off")?.try_into()?,
+        ))
     };
     if number(0)? == 0 {
         return Ok("{}".to_owned());
@@ -238,7 +285,13 @@ mod tests {
 
     #[test]
     fn prints_floats_as_postgresql_does() {
-        for (value, text) in [(0.1, "0.1"), (1.0, "1"), (-2.5, "-2.5"), (1e21, "1e+21"), (1.5e-7, "1.5e-07")] {
+        for (value, text) in [
+            (0.1, "0.1"),
+            (1.0, "1"),
+            (-2.5, "-2.5"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-07"),
+        ] {
             assert_eq!(float(value), text);
         }
     }

@@ -21,7 +21,9 @@ async fn slots_are_free(bench: &Bench) {
         let mut admin = bench.site.admin();
         admin.run("SELECT count(*) FROM costs").await.unwrap();
     });
-    tokio::time::timeout(SOON, futures::future::join_all(questions)).await.expect("the slots are free again");
+    tokio::time::timeout(SOON, futures::future::join_all(questions))
+        .await
+        .expect("the slots are free again");
 }
 
 #[test]
@@ -38,7 +40,11 @@ fn a_cancel_request_stops_the_statement() {
             let (refused, cancelled_at) = tokio::join!(client.run(sql), cancel);
             assert_eq!(refused.unwrap_err().sqlstate, "57014", "extended: {extended}");
             assert!(cancelled_at.elapsed() < SOON);
-            assert_eq!(client.run("SELECT 1").await.unwrap().single(), Some("1"), "the session goes on");
+            assert_eq!(
+                client.run("SELECT 1").await.unwrap().single(),
+                Some("1"),
+                "the session goes on"
+            );
         }
         slots_are_free(bench).await;
     });
@@ -123,7 +129,12 @@ fn more_statements_than_slots_wait_and_are_then_refused() {
         let token = busy.client.cancel_token();
         let refused = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let refused = bench.site.postgres(ADMIN, false).await.run("SELECT count(*) FROM costs").await;
+            let refused = bench
+                .site
+                .postgres(ADMIN, false)
+                .await
+                .run("SELECT count(*) FROM costs")
+                .await;
             token.cancel_query(NoTls).await.unwrap();
             refused
         };
@@ -131,6 +142,9 @@ fn more_statements_than_slots_wait_and_are_then_refused() {
         let refused = refused.unwrap_err();
         assert_eq!(refused.sqlstate, "53300", "{refused}");
         assert!(refused.message.contains("Hint"), "{refused}");
-        assert_eq!(busy.run("SELECT count(*) > 0 FROM costs").await.unwrap().single(), Some("t"));
+        assert_eq!(
+            busy.run("SELECT count(*) > 0 FROM costs").await.unwrap().single(),
+            Some("t")
+        );
     });
 }

@@ -53,8 +53,13 @@ impl FlightSql {
 
 /// The refusal that a Flight error is.
 pub fn refusal(error: &FlightError) -> Refusal {
-    let FlightError::Tonic(status) = error else { return Refusal::unknown(error) };
-    let sqlstate = status.metadata().get(SQLSTATE_KEY).and_then(|value| value.to_str().ok());
+    let FlightError::Tonic(status) = error else {
+        return Refusal::unknown(error);
+    };
+    let sqlstate = status
+        .metadata()
+        .get(SQLSTATE_KEY)
+        .and_then(|value| value.to_str().ok());
     Refusal {
         sqlstate: sqlstate.unwrap_or("?????").to_owned(),
         message: status.message().to_owned(),

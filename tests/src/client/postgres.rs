@@ -26,7 +26,11 @@ impl Postgres {
     ) -> Result<Self, Refusal> {
         let mut config = tokio_postgres::Config::new();
         config.host(address.ip().to_string()).port(address.port());
-        config.user(user).password(password).dbname("farthing").application_name("tests");
+        config
+            .user(user)
+            .password(password)
+            .dbname("farthing")
+            .application_name("tests");
         let (client, connection) = config.connect(NoTls).await.map_err(|error| refusal(&error))?;
         Ok(Self {
             client,
@@ -61,13 +65,29 @@ impl Postgres {
     async fn extended(&self, sql: &str, params: &[Param]) -> Result<Answer, Refusal> {
         let statement = self.client.prepare(sql).await.map_err(|error| refusal(&error))?;
         assert_eq!(statement.params().len(), params.len(), "parameters of {sql}");
-        let values: Vec<Box<dyn ToSql + Sync + Send>> =
-            params.iter().zip(statement.params()).map(|(param, kind)| bound(param, kind)).collect();
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
-        let rows = self.client.query(&statement, &values).await.map_err(|error| refusal(&error))?;
-        let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+        let values: Vec<Box<dyn ToSql + Sync + Send>> = params
+            .iter()
+            .zip(statement.params())
+            .map(|(param, kind)| bound(param, kind))
+            .collect();
+        let values: Vec<&(dyn ToSql + Sync)> = values
+            .iter()
+            .map(|value| value.as_ref() as &(dyn ToSql + Sync))
+            .collect();
+        let rows = self
+            .client
+            .query(&statement, &values)
+            .await
+            .map_err(|error| refusal(&error))?;
+        let columns = statement
+            .columns()
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect();
         let cells = |row: &tokio_postgres::Row| {
-            (0..row.len()).map(|at| row.get::<_, Option<PgText>>(at).map(|text| text.0)).collect()
+            (0..row.len())
+                .map(|at| row.get::<_, Option<PgText>>(at).map(|text| text.0))
+                .collect()
         };
         Ok(Answer {
             columns,
@@ -97,7 +117,9 @@ fn bound(param: &Param, kind: &Type) -> Box<dyn ToSql + Sync + Send> {
 
 /// The refusal that a PostgreSQL error is.
 pub fn refusal(error: &tokio_postgres::Error) -> Refusal {
-    let Some(error) = error.as_db_error() else { return Refusal::unknown(error) };
+    let Some(error) = error.as_db_error() else {
+        return Refusal::unknown(error);
+    };
     let mut message = error.message().to_owned();
     for (word, text) in [("Detail", error.detail()), ("Hint", error.hint())] {
         if let Some(text) = text {
@@ -127,6 +149,10 @@ impl Client for Postgres {
     }
 
     fn way(&self) -> Way {
-        if self.extended { Way::PostgresExtended } else { Way::PostgresSimple }
+        if self.extended {
+            Way::PostgresExtended
+        } else {
+            Way::PostgresSimple
+        }
     }
 }
