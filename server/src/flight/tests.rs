@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod statements;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -20,7 +22,7 @@ use arrow_flight::{
 };
 use async_trait::async_trait;
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use farthing_engine::principal::{Grant, Login, Role};
 use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
@@ -123,7 +125,10 @@ fn frontend() -> Frontend {
 }
 
 async fn rows(client: &mut Client, info: FlightInfo) -> RecordBatch {
-    let schema = Arc::new(Schema::try_from(info.clone()).unwrap());
+    let schema = match info.schema.is_empty() {
+        true => Arc::new(Schema::empty()),
+        false => Arc::new(Schema::try_from(info.clone()).unwrap()),
+    };
     let [endpoint] = info.endpoint.as_slice() else {
         panic!("one endpoint, not {}", info.endpoint.len());
     };
@@ -144,8 +149,9 @@ fn refused(result: Result<impl Sized, arrow_flight::error::FlightError>) -> Stat
     }
 }
 
+/// Without padding, as Go's client sends it; Rust's client in `handshake` pads.
 fn with_basic<T>(message: T, name: &str, password: &str) -> Request<T> {
-    let credentials = BASE64_STANDARD.encode(format!("{name}:{password}"));
+    let credentials = BASE64_STANDARD_NO_PAD.encode(format!("{name}:{password}"));
     let mut request = Request::new(message);
     let header = format!("Basic {credentials}").parse().unwrap();
     request.metadata_mut().insert("authorization", header);
