@@ -134,7 +134,9 @@ fn payers_of(snapshot: &Snapshot) -> BTreeSet<Option<AccountId>> {
 
 /// What each export leaves to others.
 fn excluded(lease: &Lease) -> Excluded {
-    let mut candidates: BTreeMap<(AccountId, BillingPeriod), Vec<(&Export, Option<AccountId>)>> = BTreeMap::new();
+    // Who could be authoritative, and as what the payer appears in its rows.
+    type Candidates<'a> = Vec<(&'a Export, Option<AccountId>)>;
+    let mut candidates: BTreeMap<(AccountId, BillingPeriod), Candidates<'_>> = BTreeMap::new();
     for (id, periods) in &lease.snapshots {
         let Some(export) = lease.document.exports.get(id) else {
             continue;

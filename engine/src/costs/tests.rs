@@ -62,8 +62,8 @@ fn lines() -> Vec<Row> {
                 ("pricing_public_on_demand_rate", Text("0.08")),
             ],
         ),
-        line("04", "SavingsPlanNegation", -8.0, -8.0, &[plan.clone()]),
-        line("05", "SavingsPlanUpfrontFee", 100.0, 90.0, &[plan.clone()]),
+        line("04", "SavingsPlanNegation", -8.0, -8.0, std::slice::from_ref(&plan)),
+        line("05", "SavingsPlanUpfrontFee", 100.0, 90.0, std::slice::from_ref(&plan)),
         line(
             "06",
             "SavingsPlanRecurringFee",
