@@ -90,7 +90,7 @@ fn connecting_before_the_first_delivery_waits_visibly() {
             [[Some("waiting_first_delivery".to_owned()), Some("0".to_owned())]]
         );
         assert_eq!(bench.ask("SELECT count(*) FROM costs").await.single(), Some("0"));
-        let waiting = bench.ask("CALL refresh_export('daily-costs')").await;
+        let waiting = bench.ask("CALL refresh_export(export_name => 'daily-costs')").await;
         assert_eq!(waiting.column("status"), [Some("pending")], "{}", waiting.text());
         assert_eq!(
             bench.ask("SELECT DISTINCT state FROM system.imports").await.single(),

@@ -29,7 +29,7 @@ fn a_restated_month_replaces_the_former_one_whole() {
         let newer = Sample::restated(Sample::spec(), PERIOD).await;
         let totals = restated_totals(&bench.cloud.sample.totals, &newer);
         bench.cloud.deliver(&newer, |_| true).await;
-        let answer = bench.ask("CALL refresh_export('daily-costs')").await;
+        let answer = bench.ask("CALL refresh_export(export_name => 'daily-costs')").await;
         assert_eq!(answer.column("status")[0], Some("ok"), "{}", answer.text());
         assert_eq!(bench.ask(SEEN).await.rows, [seen(&totals)]);
         let runs = bench
@@ -38,7 +38,7 @@ fn a_restated_month_replaces_the_former_one_whole() {
         assert_eq!(runs.single(), Some("4"), "three months and one of them again");
         // Nothing new: nothing is read.
         bench.cloud.sandbox.requests().clear();
-        bench.ask("CALL refresh_export('daily-costs')").await;
+        bench.ask("CALL refresh_export(export_name => 'daily-costs')").await;
         assert!(bench.cloud.data_reads().is_empty());
     });
 }
