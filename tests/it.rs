@@ -1,0 +1,20 @@
+//! The integration tests, one binary: subject by subject, against a whole node and AWS on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod connect;
+mod crash;
+mod import;
+mod leak;
+mod secrets;
+mod slt;
+mod tidy;
+mod wire;
