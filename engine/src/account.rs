@@ -107,13 +107,26 @@ impl Connections {
     }
 
     /// Stores `value` as a new version of the named secret.
-    pub async fn put_secret(&self, name: &str, value: &crate::secret::SecretString, caller: &Caller<'_>) -> Result<RunOutcome> {
+    pub async fn put_secret(
+        &self,
+        name: &str,
+        value: &crate::secret::SecretString,
+        caller: &Caller<'_>,
+    ) -> Result<RunOutcome> {
         let mut run = self.begin(caller).await?;
         let stored = self.vault.put(&named_secret(name)?, value).await;
         let stored = self.check(&mut run, stored).await?;
         run.push(
-            Step::new(if stored.version == 1 { Action::Create } else { Action::Update }, format!("secret:{name}"), Status::Ok)
-                .detail(format!("Stored, encrypted, as version {}.", stored.version)),
+            Step::new(
+                if stored.version == 1 {
+                    Action::Create
+                } else {
+                    Action::Update
+                },
+                format!("secret:{name}"),
+                Status::Ok,
+            )
+            .detail(format!("Stored, encrypted, as version {}.", stored.version)),
         );
         self.finish(run).await
     }
@@ -125,17 +138,32 @@ impl Connections {
         let newest = self.vault.newest(&secret_name).await;
         let newest = self.check(&mut run, newest).await?;
         let lease = self.catalog.lease();
-        let used_by = lease.document.accounts.values().find(|a| a.secret.as_ref().is_some_and(|s| s.name == secret_name));
+        let used_by = lease
+            .document
+            .accounts
+            .values()
+            .find(|a| a.secret.as_ref().is_some_and(|s| s.name == secret_name));
         if let Some(account) = used_by {
-            let error = Error::new(ErrorKind::Locked, format!("the secret {name} is the credential of account {}", account.id))
-                .with_hint("Give that account another credential first.");
+            let error = Error::new(
+                ErrorKind::Locked,
+                format!("the secret {name} is the credential of account {}", account.id),
+            )
+            .with_hint("Give that account another credential first.");
             return Err(self.fail(run, error).await);
         }
         for version in 1..=newest.version {
-            let retired = self.vault.retire(&SecretRef { name: secret_name.clone(), version }).await;
+            let retired = self
+                .vault
+                .retire(&SecretRef {
+                    name: secret_name.clone(),
+                    version,
+                })
+                .await;
             self.check(&mut run, retired).await?;
         }
-        run.push(Step::new(Action::Delete, format!("secret:{name}"), Status::Ok).detail("Removed with all its versions."));
+        run.push(
+            Step::new(Action::Delete, format!("secret:{name}"), Status::Ok).detail("Removed with all its versions."),
+        );
         self.finish(run).await
     }
 
@@ -172,9 +200,16 @@ impl Connections {
 
     /// Records success and gives the steps back.
     pub(crate) async fn finish(&self, mut run: Run) -> Result<RunOutcome> {
-        let state = if run.record.dry_run { RunState::Planned } else { RunState::Succeeded };
+        let state = if run.record.dry_run {
+            RunState::Planned
+        } else {
+            RunState::Succeeded
+        };
         self.record_end(&mut run, state, None).await;
-        Ok(RunOutcome { run_id: run.id, steps: run.record.steps })
+        Ok(RunOutcome {
+            run_id: run.id,
+            steps: run.record.steps,
+        })
     }
 
     async fn record_end(&self, run: &mut Run, state: RunState, error: Option<&Error>) {
@@ -187,14 +222,20 @@ impl Connections {
 
     /// Holds `object` for the run, or says which run holds it.
     pub(crate) fn lock(&self, object: String, run: &Run) -> Result<Held<'_>> {
-        let mut locks = self.locks.lock().map_err(|_| Error::defect("the lock table is poisoned"))?;
+        let mut locks = self
+            .locks
+            .lock()
+            .map_err(|_| Error::defect("the lock table is poisoned"))?;
         if let Some(holder) = locks.get(&object) {
             return Err(Error::new(ErrorKind::Locked, format!("another call works on {object}"))
                 .with_detail(format!("Run {holder} holds it."))
                 .with_hint("Wait for that run: it is in system.procedure_runs."));
         }
         locks.insert(object.clone(), run.id.clone());
-        Ok(Held { connections: self, object })
+        Ok(Held {
+            connections: self,
+            object,
+        })
     }
 
     // ---- credentials ----------------------------------------------------------------------------------------------
@@ -226,11 +267,17 @@ impl Connections {
                 let object = format!("credential of account {account}");
                 let same_key = former.filter(|f| key.session_token.is_none() && f.access_key_id.as_deref() == key_id);
                 if let Some(secret) = same_key.and_then(|account| account.secret.clone()) {
-                    run.push(Step::new(Action::Reuse, object, Status::Ok).detail("The same access key is stored already."));
+                    run.push(
+                        Step::new(Action::Reuse, object, Status::Ok).detail("The same access key is stored already."),
+                    );
                     return Ok(Some(secret));
                 }
                 let secret = self.vault.put_access_key(&format!("aws/{account}"), key).await?;
-                let action = if former.is_some_and(|f| f.secret.is_some()) { Action::Update } else { Action::Create };
+                let action = if former.is_some_and(|f| f.secret.is_some()) {
+                    Action::Update
+                } else {
+                    Action::Create
+                };
                 run.push(Step::new(action, object, Status::Ok).detail(format!(
                     "Access key {} is stored, encrypted, as version {}.",
                     shown_key_id(&key.access_key_id),
@@ -244,7 +291,10 @@ impl Connections {
     /// Imports one export and reports each period as it is done.
     pub(crate) async fn import(&self, export: &Export, run: &mut Run, caller: &Caller<'_>) -> Result<ImportSummary> {
         let progress = Progress { notify: caller.notify };
-        let summary = self.importer.import_export(&export.id, &progress, &caller.cancel).await?;
+        let summary = self
+            .importer
+            .import_export(&export.id, &progress, &caller.cancel)
+            .await?;
         run.push(import_step(export, &summary, &self.catalog.lease()));
         Ok(summary)
     }
@@ -291,7 +341,14 @@ impl ImportProgress for Progress<'_> {
         if !event.state.is_final() {
             return;
         }
-        let PeriodEvent { export, period, state, rows, message, .. } = event;
+        let PeriodEvent {
+            export,
+            period,
+            state,
+            rows,
+            message,
+            ..
+        } = event;
         let what = match message {
             Some(message) => format!("{}: {message}", state.as_str()),
             None => format!("{}, {rows} rows", state.as_str()),
@@ -306,16 +363,30 @@ fn import_step(export: &Export, summary: &ImportSummary, state: &CatalogState) -
     let published = count(|o| matches!(o, PeriodOutcome::Published { .. }));
     let unchanged = count(|o| matches!(o, PeriodOutcome::Unchanged));
     let under_way = count(|o| matches!(o, PeriodOutcome::DeliveryUnderWay));
-    let failed: Vec<&BillingPeriod> =
-        summary.periods.iter().filter(|(_, o)| matches!(o, PeriodOutcome::Failed(_))).map(|(p, _)| p).collect();
-    let rows: u64 = state.snapshots.get(&export.id).into_iter().flat_map(BTreeMap::values).map(|s| s.rows()).sum();
+    let failed: Vec<&BillingPeriod> = summary
+        .periods
+        .iter()
+        .filter(|(_, o)| matches!(o, PeriodOutcome::Failed(_)))
+        .map(|(p, _)| p)
+        .collect();
+    let rows: u64 = state
+        .snapshots
+        .get(&export.id)
+        .into_iter()
+        .flat_map(BTreeMap::values)
+        .map(|s| s.rows())
+        .sum();
     let (status, detail) = if summary.periods.is_empty() {
         (
             Status::Pending,
-            "AWS has not delivered anything yet. The first delivery can take 24 hours; Farthing looks every hour.".to_owned(),
+            "AWS has not delivered anything yet. The first delivery can take 24 hours; Farthing looks every hour."
+                .to_owned(),
         )
     } else if failed.is_empty() && under_way == 0 {
-        (Status::Ok, format!("{published} periods imported, {unchanged} unchanged; {rows} rows in all."))
+        (
+            Status::Ok,
+            format!("{published} periods imported, {unchanged} unchanged; {rows} rows in all."),
+        )
     } else {
         let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
         (
@@ -354,10 +425,16 @@ pub struct Coverage {
 pub fn coverage(state: &CatalogState) -> BTreeMap<AccountId, Coverage> {
     let mut found: BTreeMap<AccountId, Coverage> = BTreeMap::new();
     for (export_id, periods) in &state.snapshots {
-        let root = state.document.exports.get(export_id).map(|export| &export.location.root);
+        let root = state
+            .document
+            .exports
+            .get(export_id)
+            .map(|export| &export.location.root);
         for (period, snapshot) in periods {
             for totals in snapshot.owner_totals() {
-                let Some(account) = totals.owner.usage_account.or(totals.owner.payer) else { continue };
+                let Some(account) = totals.owner.usage_account.or(totals.owner.payer) else {
+                    continue;
+                };
                 let entry = found.entry(account).or_default();
                 if totals.owner.usage_account.is_some() && totals.account_name.is_some() {
                     entry.account_name = totals.account_name;
@@ -379,8 +456,10 @@ pub fn coverage(state: &CatalogState) -> BTreeMap<AccountId, Coverage> {
 
 /// The step that says which accounts of the data stay invisible, or `None` where all are connected.
 pub(crate) fn ignored_step(state: &CatalogState) -> Option<Step> {
-    let ignored: Vec<(AccountId, Coverage)> =
-        coverage(state).into_iter().filter(|(id, _)| !state.document.accounts.contains_key(id)).collect();
+    let ignored: Vec<(AccountId, Coverage)> = coverage(state)
+        .into_iter()
+        .filter(|(id, _)| !state.document.accounts.contains_key(id))
+        .collect();
     let (first, _) = ignored.first()?;
     let listed: Vec<serde_json::Value> = ignored
         .iter()

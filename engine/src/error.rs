@@ -161,6 +161,19 @@ impl Error {
         self
     }
 
+    /// The same error once more, without its source: for one failure that several waiters share.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(Box::new(Body {
+            kind: self.0.kind,
+            message: self.0.message.clone(),
+            detail: self.0.detail.clone(),
+            hint: self.0.hint.clone(),
+            retry: self.0.retry,
+            source: None,
+        }))
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

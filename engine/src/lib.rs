@@ -6,7 +6,9 @@
 
 pub mod account;
 pub mod catalog;
+pub mod costs;
 pub mod error;
+pub mod execute;
 pub mod history;
 pub mod id;
 pub mod ingest;
@@ -16,6 +18,10 @@ pub mod port;
 pub mod principal;
 pub mod scope;
 pub mod secret;
+pub mod session;
 pub mod snapshot;
+pub mod store;
+pub mod system;
+pub mod table;
 
 pub use error::{Error, ErrorKind, Result, Retry};

@@ -78,23 +78,93 @@ impl Limits {
     /// Every bound, in order of name.
     pub fn describe(&self) -> Vec<LimitEntry> {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let entry = |name, value, unit, about| LimitEntry { name, value, unit, about };
+        let entry = |name, value, unit, about| LimitEntry {
+            name,
+            value,
+            unit,
+            about,
+        };
         vec![
-            entry("admission_wait", ms(self.admission_wait), "ms", "The longest a statement waits for a slot."),
-            entry("aws_call_timeout", ms(self.aws_call_timeout), "ms", "One AWS call, tries included."),
+            entry(
+                "admission_wait",
+                ms(self.admission_wait),
+                "ms",
+                "The longest a statement waits for a slot.",
+            ),
+            entry(
+                "aws_call_timeout",
+                ms(self.aws_call_timeout),
+                "ms",
+                "One AWS call, tries included.",
+            ),
             entry("columns", self.columns as u64, "columns", "Columns of one table."),
-            entry("footer_cache_bytes", self.footer_cache_bytes, "bytes", "Parquet footers kept in memory."),
-            entry("history_entries", self.history_entries as u64, "entries", "Entries kept of each run history."),
-            entry("import_parallelism", self.import_parallelism as u64, "periods", "Periods imported at the same time."),
-            entry("manifest_bytes", self.manifest_bytes, "bytes", "The size of one manifest."),
+            entry(
+                "footer_cache_bytes",
+                self.footer_cache_bytes,
+                "bytes",
+                "Parquet footers kept in memory.",
+            ),
+            entry(
+                "history_entries",
+                self.history_entries as u64,
+                "entries",
+                "Entries kept of each run history.",
+            ),
+            entry(
+                "import_parallelism",
+                self.import_parallelism as u64,
+                "periods",
+                "Periods imported at the same time.",
+            ),
+            entry(
+                "manifest_bytes",
+                self.manifest_bytes,
+                "bytes",
+                "The size of one manifest.",
+            ),
             entry("portals", self.portals as u64, "portals", "Portals of one session."),
-            entry("prepared_statements", self.prepared_statements as u64, "statements", "Prepared statements of one session."),
-            entry("query_memory", self.query_memory as u64, "bytes", "Memory for all statements together."),
-            entry("query_slots", self.query_slots as u64, "statements", "Statements that run at the same time."),
-            entry("snapshot_files", self.snapshot_files as u64, "files", "Files in one snapshot."),
-            entry("spill_bytes", self.spill_bytes, "bytes", "Space for spilled intermediate results."),
-            entry("statement_bytes", self.statement_bytes as u64, "bytes", "The length of one statement."),
-            entry("statement_timeout", ms(self.statement_timeout), "ms", "The longest a statement may run."),
+            entry(
+                "prepared_statements",
+                self.prepared_statements as u64,
+                "statements",
+                "Prepared statements of one session.",
+            ),
+            entry(
+                "query_memory",
+                self.query_memory as u64,
+                "bytes",
+                "Memory for all statements together.",
+            ),
+            entry(
+                "query_slots",
+                self.query_slots as u64,
+                "statements",
+                "Statements that run at the same time.",
+            ),
+            entry(
+                "snapshot_files",
+                self.snapshot_files as u64,
+                "files",
+                "Files in one snapshot.",
+            ),
+            entry(
+                "spill_bytes",
+                self.spill_bytes,
+                "bytes",
+                "Space for spilled intermediate results.",
+            ),
+            entry(
+                "statement_bytes",
+                self.statement_bytes as u64,
+                "bytes",
+                "The length of one statement.",
+            ),
+            entry(
+                "statement_timeout",
+                ms(self.statement_timeout),
+                "ms",
+                "The longest a statement may run.",
+            ),
         ]
     }
 }

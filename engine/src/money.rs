@@ -5,6 +5,8 @@
 //! reads back as the same double. [`exact`] finds it; that is why a sum over Parquet equals the sum over CSV to the
 //! last digit, and why sums do not depend on order.
 
+pub mod function;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub};
 use std::str::FromStr;

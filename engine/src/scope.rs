@@ -1,15 +1,37 @@
-//! The accounts that a statement may see.
+//! The accounts that a statement may see, and the filter that keeps everything else out.
+//!
+//! The filter is made, shown and checked. [`exec::ScopeExec`] sits on every Parquet leaf and drops hidden rows before any
+//! expression of the user meets them; [`rule::ScopeRule`] writes the same predicate into the logical plan, where
+//! `EXPLAIN` prints it; [`check::ScopeCheck`] refuses a physical plan in which a file leaf lacks its `ScopeExec`.
+
+pub mod check;
+pub mod exec;
+pub mod rule;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArrayType};
+use arrow::datatypes::DataType;
+use datafusion::common::Result as DataFusionResult;
+
 use crate::catalog::CatalogState;
+use crate::error::Error;
 use crate::id::AccountId;
 use crate::principal::{Grant, Principal};
 use crate::snapshot::RowOwner;
 
+/// The column that says whose row it is.
+pub const USAGE_ACCOUNT: &str = "line_item_usage_account_id";
+/// The column that says who pays, which decides for rows without a usage account.
+pub const PAYER_ACCOUNT: &str = "bill_payer_account_id";
+
+/// How many account ids a plan prints before it only counts them.
+const PRINTED_ACCOUNTS: usize = 20;
+
 /// The account ids that a statement may see: connected accounts ∩ the principal's grant. Empty shows nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccountScope(Arc<BTreeSet<AccountId>>);
 
 impl AccountScope {
@@ -35,4 +57,62 @@ impl AccountScope {
             .or(owner.payer)
             .is_some_and(|account| self.0.contains(&account))
     }
+
+    /// Which rows are visible, from their two account columns: the usage account decides, and where it is null or blank
+    /// the payer. Text that is no account id is visible to nobody. Never null.
+    pub fn mask(&self, usage: &ArrayRef, payer: &ArrayRef) -> DataFusionResult<BooleanArray> {
+        match (usage.data_type(), payer.data_type()) {
+            (DataType::Utf8View, DataType::Utf8View) => {
+                Ok(self.mask_text(&usage.as_string_view(), &payer.as_string_view()))
+            }
+            (DataType::Utf8, DataType::Utf8) => {
+                Ok(self.mask_text(&usage.as_string::<i32>(), &payer.as_string::<i32>()))
+            }
+            (usage, payer) => Err(Error::defect(format!(
+                "the account columns have the types {usage} and {payer}, not text"
+            ))
+            .into()),
+        }
+    }
+
+    fn mask_text<'a>(&self, usage: &impl StringArrayType<'a>, payer: &impl StringArrayType<'a>) -> BooleanArray {
+        let rows = usage.len();
+        // Rows of one account lie together, so most lookups repeat the one before.
+        let mut last: Option<(&str, bool)> = None;
+        let mut sees = |text: &'a str| match last {
+            Some((known, answer)) if known == text => answer,
+            _ => {
+                let answer = text.parse().is_ok_and(|account: AccountId| self.0.contains(&account));
+                last = Some((text, answer));
+                answer
+            }
+        };
+        (0..rows)
+            .map(|row| {
+                let usage = usage.is_valid(row).then(|| usage.value(row).trim());
+                let payer = || payer.is_valid(row).then(|| payer.value(row).trim());
+                let owner = usage.filter(|text| !text.is_empty()).or_else(payer);
+                Some(owner.is_some_and(&mut sees))
+            })
+            .collect()
+    }
+
+    /// The predicate as a plan prints it. Names only accounts inside the scope.
+    pub fn predicate_text(&self) -> String {
+        if self.0.is_empty() {
+            return "false: no account is visible".to_owned();
+        }
+        let mut list = String::new();
+        for (n, account) in self.0.iter().enumerate() {
+            if n == PRINTED_ACCOUNTS {
+                let _ = write!(list, ", ... {} in all", self.0.len());
+                break;
+            }
+            let _ = write!(list, "{}'{account}'", if n == 0 { "" } else { ", " });
+        }
+        format!("{USAGE_ACCOUNT} IN ({list}) OR {USAGE_ACCOUNT} is blank AND {PAYER_ACCOUNT} IN ({list})")
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,15 +37,21 @@ impl Connections {
         let lease = self.catalog.lease();
         let former = lease.document.accounts.get(&account);
         if former.is_some_and(|former| former.kind == AccountKind::Root) {
-            return Err(Error::new(ErrorKind::Duplicate, format!("account {account} is connected as root"))
-                .with_hint("Its rows are visible already; nothing is left to do."));
+            return Err(
+                Error::new(ErrorKind::Duplicate, format!("account {account} is connected as root"))
+                    .with_hint("Its rows are visible already; nothing is left to do."),
+            );
         }
         let found = coverage(&lease).remove(&account);
         if matches!(credential, Credential::Absent) {
             check_declared(account, found.as_ref(), &lease)?;
         }
         run.push(coverage_step(account, found.as_ref(), &lease));
-        let action = if former.is_some() { Action::Reuse } else { Action::Create };
+        let action = if former.is_some() {
+            Action::Reuse
+        } else {
+            Action::Create
+        };
         let object = format!("account {account}");
         if request.dry_run {
             run.push(Step::new(action, object, Status::Planned).detail("Would be connected; no import is needed."));
@@ -54,7 +60,15 @@ impl Connections {
         let secret = self.keep(account, &credential, key_id.as_deref(), former, run).await?;
         let now = self.clock.now();
         let key = (key_id, secret);
-        let entry = account_entry(account, AccountKind::Linked, former, request.account_name.clone(), arn, key, now);
+        let entry = account_entry(
+            account,
+            AccountKind::Linked,
+            former,
+            request.account_name.clone(),
+            arn,
+            key,
+            now,
+        );
         let version = self.catalog.publish(&[Change::PutAccount(entry)]).await?;
         run.push(
             Step::new(action, object, Status::Ok)
@@ -96,14 +110,20 @@ impl Connections {
 
 /// An account may be connected by its number alone only where no bucket delivers it: there a key has to prove the right.
 fn check_declared(account: AccountId, found: Option<&Coverage>, state: &CatalogState) -> Result<()> {
-    let any_folder = state.document.exports.values().any(|e| matches!(e.location.root, LocationRoot::Folder(_)));
+    let any_folder = state
+        .document
+        .exports
+        .values()
+        .any(|e| matches!(e.location.root, LocationRoot::Folder(_)));
     if found.is_some_and(|found| found.in_bucket) || !any_folder {
         return Err(Error::new(
             ErrorKind::BadCredentials,
             format!("account {account} cannot be connected by its number: its costs come from a bucket"),
         )
-        .with_hint("Give access_key_id and secret_access_key of a user of that account. The number alone is enough only for \
-                    exports connected from a folder."));
+        .with_hint(
+            "Give access_key_id and secret_access_key of a user of that account. The number alone is enough only for \
+                    exports connected from a folder.",
+        ));
     }
     Ok(())
 }

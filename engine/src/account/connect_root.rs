@@ -68,11 +68,16 @@ impl Connections {
         }
         run.push(location_step(&location, &report));
         if report.periods.is_empty() {
-            caller.notify.notify("No manifest is there yet: the connection waits for AWS's first delivery.");
+            caller
+                .notify
+                .notify("No manifest is there yet: the connection waits for AWS's first delivery.");
         }
         let account = match &identity {
             Some(identity) => identity.account,
-            None => self.folder_account(request, &location, &credential, &report, run).await?,
+            None => {
+                self.folder_account(request, &location, &credential, &report, run)
+                    .await?
+            }
         };
         if let Some(expected) = request.account_id.filter(|expected| *expected != account) {
             return Err(Error::new(
@@ -86,7 +91,16 @@ impl Connections {
         if let Some(present) = lease.document.exports.get(&export) {
             check_present(present, &location, account, request.replace)?;
         }
-        Ok(Plan { lease, location, report, credential, key_id, account, arn: identity.map(|i| i.arn), export })
+        Ok(Plan {
+            lease,
+            location,
+            report,
+            credential,
+            key_id,
+            account,
+            arn: identity.map(|i| i.arn),
+            export,
+        })
     }
 
     async fn identify_root(&self, in_bucket: bool, credential: &Credential, run: &mut Run) -> Result<Option<Identity>> {
@@ -127,7 +141,8 @@ impl Connections {
                 format!("{} holds no delivery, so the payer is not known", location.uri()),
             )
             .with_hint(match report.folders_nearby.as_slice() {
-                [] => "Check the location, or give account_id => '<payer>' to connect before the first delivery.".to_owned(),
+                [] => "Check the location, or give account_id => '<payer>' to connect before the first delivery."
+                    .to_owned(),
                 nearby => format!("Folders there: {}. Or give account_id => '<payer>'.", nearby.join(", ")),
             }));
         };
@@ -147,11 +162,21 @@ impl Connections {
             push_planned(&plan, former, present, run);
             return Ok(());
         }
-        let secret = self.keep(plan.account, &plan.credential, plan.key_id.as_deref(), former, run).await?;
+        let secret = self
+            .keep(plan.account, &plan.credential, plan.key_id.as_deref(), former, run)
+            .await?;
         let now = self.clock.now();
         let name = request.account_name.clone();
         let key = (plan.key_id.clone(), secret);
-        let account = account_entry(plan.account, AccountKind::Root, former, name, plan.arn.clone(), key, now);
+        let account = account_entry(
+            plan.account,
+            AccountKind::Root,
+            former,
+            name,
+            plan.arn.clone(),
+            key,
+            now,
+        );
         let export = Export {
             id: plan.export.clone(),
             account: plan.account,
@@ -240,12 +265,19 @@ fn check_present(present: &Export, location: &ExportLocation, account: AccountId
 }
 
 fn change_of<T>(former: Option<T>) -> Action {
-    if former.is_some() { Action::Reuse } else { Action::Create }
+    if former.is_some() {
+        Action::Reuse
+    } else {
+        Action::Create
+    }
 }
 
 pub(super) fn identity_step(identity: &Identity) -> Step {
     Step::new(Action::Check, identity.arn.clone(), Status::Ok)
-        .detail(format!("AWS accepts the credential; it belongs to account {}.", identity.account))
+        .detail(format!(
+            "AWS accepts the credential; it belongs to account {}.",
+            identity.account
+        ))
         .evidence(serde_json::json!({ "action": "sts:GetCallerIdentity", "account": identity.account }))
 }
 
@@ -260,16 +292,20 @@ fn location_step(location: &ExportLocation, report: &LocationReport) -> Step {
         )),
         _ => Step::new(Action::Check, location.uri(), Status::Pending).detail(match report.folders_nearby.as_slice() {
             [] => "The root can be read; nothing is delivered there yet.".to_owned(),
-            nearby => format!("The root can be read; nothing is delivered there yet. Folders there: {}.", nearby.join(", ")),
+            nearby => format!(
+                "The root can be read; nothing is delivered there yet. Folders there: {}.",
+                nearby.join(", ")
+            ),
         }),
     }
     .evidence(evidence)
 }
 
 fn waiting_step(export: &Export, report: &LocationReport) -> Step {
-    let mut detail = "Waiting for the first delivery, which AWS makes within 24 hours of creating an export; Farthing looks \
+    let mut detail =
+        "Waiting for the first delivery, which AWS makes within 24 hours of creating an export; Farthing looks \
                       every hour."
-        .to_owned();
+            .to_owned();
     if !report.folders_nearby.is_empty() {
         detail.push_str(&format!(
             " If the export delivers already, the prefix is wrong: these folders are there: {}.",
@@ -284,8 +320,12 @@ fn waiting_step(export: &Export, report: &LocationReport) -> Step {
 fn push_planned(plan: &Plan, former: Option<&Account>, present: Option<&Export>, run: &mut Run) {
     if matches!(plan.credential, Credential::Inline(_)) {
         run.push(
-            Step::new(Action::Create, format!("credential of account {}", plan.account), Status::Planned)
-                .detail("The access key would be stored, encrypted."),
+            Step::new(
+                Action::Create,
+                format!("credential of account {}", plan.account),
+                Status::Planned,
+            )
+            .detail("The access key would be stored, encrypted."),
         );
     }
     run.push(
@@ -294,7 +334,10 @@ fn push_planned(plan: &Plan, former: Option<&Account>, present: Option<&Export>,
     );
     run.push(
         Step::new(change_of(present), format!("exports.{}", plan.export), Status::Planned)
-            .detail(format!("{} billing periods would be imported.", plan.report.periods.len()))
+            .detail(format!(
+                "{} billing periods would be imported.",
+                plan.report.periods.len()
+            ))
             .evidence(serde_json::json!({
                 "required_actions": ["s3:ListBucket", "s3:GetObject"], "periods": plan.report.periods,
             })),

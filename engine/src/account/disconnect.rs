@@ -37,26 +37,36 @@ impl Connections {
         };
         let is_root = account.kind == AccountKind::Root;
         if let Some(confirm) = request.confirm.as_deref().filter(|confirm| *confirm != id.as_str()) {
-            return Err(Error::new(ErrorKind::BadValue, format!("confirm says \"{confirm}\", and the account is {id}"))
-                .with_hint(format!("Give confirm => '{id}'.")));
+            return Err(Error::new(
+                ErrorKind::BadValue,
+                format!("confirm says \"{confirm}\", and the account is {id}"),
+            )
+            .with_hint(format!("Give confirm => '{id}'.")));
         }
         let only_plan = request.dry_run || (is_root && request.confirm.is_none());
         run.record.dry_run = only_plan;
-        let exports: Vec<_> = lease.document.exports.values().filter(|e| e.account == id).map(|e| e.id.clone()).collect();
+        let exports: Vec<_> = lease
+            .document
+            .exports
+            .values()
+            .filter(|e| e.account == id)
+            .map(|e| e.id.clone())
+            .collect();
         let status = if only_plan { Status::Planned } else { Status::Ok };
         if !only_plan {
             let mut changes = vec![Change::RemoveAccount(id)];
             changes.extend(exports.iter().cloned().map(Change::RemoveExport));
             self.catalog.publish(&changes).await?;
         }
-        let mut step = Step::new(Action::Delete, format!("account {id}"), status)
-            .detail(if is_root {
-                "A root: its rows, and those of all accounts that only its export delivers, are not visible any more."
-            } else {
-                "Its rows are not visible any more. The data stays: connecting it again brings every month back at once."
-            });
+        let mut step = Step::new(Action::Delete, format!("account {id}"), status).detail(if is_root {
+            "A root: its rows, and those of all accounts that only its export delivers, are not visible any more."
+        } else {
+            "Its rows are not visible any more. The data stays: connecting it again brings every month back at once."
+        });
         if only_plan && is_root && !request.dry_run {
-            step = step.next_sql(format!("CALL disconnect_aws_account(account_id => '{id}', confirm => '{id}');"));
+            step = step.next_sql(format!(
+                "CALL disconnect_aws_account(account_id => '{id}', confirm => '{id}');"
+            ));
         }
         run.push(step);
         for export in &exports {

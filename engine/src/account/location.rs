@@ -49,8 +49,11 @@ impl LocationParts {
                 .with_hint("Give either location, or bucket and prefix."));
         }
         let bad = |why: &str| {
-            Error::new(ErrorKind::BadValue, format!("\"{location}\" is not an export's location: {why}"))
-                .with_hint("Write 's3://bucket/prefix/export' or 'file:///folder/export'.")
+            Error::new(
+                ErrorKind::BadValue,
+                format!("\"{location}\" is not an export's location: {why}"),
+            )
+            .with_hint("Write 's3://bucket/prefix/export' or 'file:///folder/export'.")
         };
         let (scheme, rest) = location.split_once("://").ok_or_else(|| bad("it names no scheme"))?;
         match scheme.to_ascii_lowercase().as_str() {
@@ -99,8 +102,15 @@ impl LocationParts {
     fn at_bucket(&self, bucket: &str, prefix: String, export_name: String) -> Result<ExportLocation> {
         check_bucket(bucket)?;
         check_export_name(&export_name)?;
-        let root = LocationRoot::Bucket { name: bucket.to_owned(), region: self.region.clone() };
-        Ok(ExportLocation { root, prefix, export_name })
+        let root = LocationRoot::Bucket {
+            name: bucket.to_owned(),
+            region: self.region.clone(),
+        };
+        Ok(ExportLocation {
+            root,
+            prefix,
+            export_name,
+        })
     }
 }
 
@@ -110,8 +120,10 @@ fn check_bucket(bucket: &str) -> Result<()> {
     if (3..=63).contains(&bucket.len()) && bucket.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::BadValue, format!("\"{bucket}\" is not a bucket name"))
-        .with_hint("A bucket name has 3 to 63 characters of a-z, 0-9, point and hyphen, without s3:// or a path."))
+    Err(
+        Error::new(ErrorKind::BadValue, format!("\"{bucket}\" is not a bucket name"))
+            .with_hint("A bucket name has 3 to 63 characters of a-z, 0-9, point and hyphen, without s3:// or a path."),
+    )
 }
 
 /// The wider of the two rules for names, the one of legacy reports.
@@ -120,8 +132,10 @@ fn check_export_name(name: &str) -> Result<()> {
     if (1..=256).contains(&name.len()) && name.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::BadValue, format!("\"{name}\" is not an export name"))
-        .with_hint("Copy the name from the column \"Export name\" of the Data Exports page."))
+    Err(
+        Error::new(ErrorKind::BadValue, format!("\"{name}\" is not an export name"))
+            .with_hint("Copy the name from the column \"Export name\" of the Data Exports page."),
+    )
 }
 
 #[cfg(test)]

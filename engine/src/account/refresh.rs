@@ -35,7 +35,9 @@ impl Connections {
             }
         };
         if exports.is_empty() {
-            return Err(Error::new(ErrorKind::Missing, "no export is connected").with_hint("CALL connect_aws_root(...) first."));
+            return Err(
+                Error::new(ErrorKind::Missing, "no export is connected").with_hint("CALL connect_aws_root(...) first.")
+            );
         }
         for export in exports {
             self.import(&export, run, caller).await?;

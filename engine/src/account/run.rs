@@ -87,7 +87,14 @@ pub struct Step {
 impl Step {
     /// A step without a sentence yet.
     pub fn new(action: Action, object: String, status: Status) -> Self {
-        Self { action, object, status, detail: String::new(), evidence: serde_json::Value::Null, next_sql: None }
+        Self {
+            action,
+            object,
+            status,
+            detail: String::new(),
+            evidence: serde_json::Value::Null,
+            next_sql: None,
+        }
     }
 
     /// Sets the sentence.

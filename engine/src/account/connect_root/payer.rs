@@ -24,8 +24,11 @@ pub(super) async fn read(
     period: BillingPeriod,
 ) -> Result<AccountId> {
     let unknown = || {
-        Error::new(ErrorKind::BrokenDelivery, format!("the files of {period} at {} name no payer", location.uri()))
-            .with_hint("Give account_id => '<payer>'.")
+        Error::new(
+            ErrorKind::BrokenDelivery,
+            format!("the files of {period} at {} name no payer", location.uri()),
+        )
+        .with_hint("Give account_id => '<payer>'.")
     };
     let ManifestAnswer::Found(found) = source.fetch_manifest(location, credential, period, None).await? else {
         return Err(unknown());
@@ -33,13 +36,18 @@ pub(super) async fn read(
     let store = source.open(location, credential).await?;
     for key in &found.manifest.files {
         let broken = |error: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::BrokenDelivery, format!("{key} cannot be read as Parquet: {error}"))
+            Error::new(
+                ErrorKind::BrokenDelivery,
+                format!("{key} cannot be read as Parquet: {error}"),
+            )
         };
         let path = Path::parse(key).map_err(|e| broken(&e))?;
         let head = store.head(&path).await.map_err(|e| broken(&e))?;
         let e_tag = head.e_tag.unwrap_or_default();
         let reader = PinnedReader::new(std::sync::Arc::clone(&store), path, e_tag, head.size);
-        let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| broken(&e))?;
+        let builder = ParquetRecordBatchStreamBuilder::new(reader)
+            .await
+            .map_err(|e| broken(&e))?;
         let columns: Vec<usize> = builder
             .parquet_schema()
             .columns()
@@ -52,7 +60,9 @@ pub(super) async fn read(
         let mut batches = builder.with_projection(mask).build().map_err(|e| broken(&e))?;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|e| broken(&e))?;
-            let Some(column) = batch.column_by_name(PAYER) else { break };
+            let Some(column) = batch.column_by_name(PAYER) else {
+                break;
+            };
             let text = cast(column, &DataType::Utf8).map_err(|e| broken(&e))?;
             if let Some(id) = text.as_string::<i32>().iter().flatten().find(|id| !id.is_empty()) {
                 return id.parse();

@@ -16,15 +16,38 @@ fn parts(location: Option<&str>, name: Option<&str>, bucket: Option<&str>, prefi
 #[test]
 fn every_way_to_name_an_export_gives_its_uri() {
     for (given, expected) in [
-        (parts(Some("s3://bills/a/b/cur2"), None, None, None), "s3://bills/a/b/cur2"),
+        (
+            parts(Some("s3://bills/a/b/cur2"), None, None, None),
+            "s3://bills/a/b/cur2",
+        ),
         (parts(Some("s3://bills/cur2/"), None, None, None), "s3://bills/cur2"),
-        (parts(Some("s3://bills/a/b/cur2/metadata/BILLING_PERIOD=2026-01"), None, None, None), "s3://bills/a/b/cur2"),
-        (parts(Some("s3://bills/a"), Some("cur2"), None, None), "s3://bills/a/cur2"),
-        (parts(Some("s3://bills/a/cur2"), Some("cur2"), None, None), "s3://bills/a/cur2"),
+        (
+            parts(
+                Some("s3://bills/a/b/cur2/metadata/BILLING_PERIOD=2026-01"),
+                None,
+                None,
+                None,
+            ),
+            "s3://bills/a/b/cur2",
+        ),
+        (
+            parts(Some("s3://bills/a"), Some("cur2"), None, None),
+            "s3://bills/a/cur2",
+        ),
+        (
+            parts(Some("s3://bills/a/cur2"), Some("cur2"), None, None),
+            "s3://bills/a/cur2",
+        ),
         (parts(Some("s3://bills"), Some("cur2"), None, None), "s3://bills/cur2"),
-        (parts(None, Some("cur2"), Some("bills"), Some("/a/b/")), "s3://bills/a/b/cur2"),
+        (
+            parts(None, Some("cur2"), Some("bills"), Some("/a/b/")),
+            "s3://bills/a/b/cur2",
+        ),
         (parts(None, Some("cur2"), Some("bills"), None), "s3://bills/cur2"),
-        (parts(Some("file:///var/exports/cur2"), None, None, None), "file:///var/exports/cur2"),
+        (
+            parts(Some("file:///var/exports/cur2"), None, None, None),
+            "file:///var/exports/cur2",
+        ),
     ] {
         assert_eq!(given.resolve().unwrap().uri(), expected, "{given:?}");
     }

@@ -1,0 +1,171 @@
+//! `costs`: all connected billing data in FOCUS vocabulary, each cost once.
+//!
+//! The table is a logical plan and no operator of its own: a union over the exports of projections over their snapshot
+//! tables, so that the account filter, pruning and projection reach the files as if the statement had named them.
+//!
+//! *Authority.* For each payer and billing period exactly one export counts. Two exports hold the same costs when a payer
+//! connects a second export, or when a member account that is connected too exports its own part: its rows carry the same
+//! payer. Of the exports whose snapshot of the period has rows of the payer, the payer's own export wins (a member's holds
+//! only the member's part), then the one that was connected first, then the one with the smaller id. Rows without a payer
+//! count as the payer's whose account connected the export.
+
+pub mod mapping;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
+
+use crate::catalog::{Export, Lease};
+use crate::error::Result;
+use crate::execute::datafusion_error;
+use crate::id::{AccountId, BillingPeriod, ExportId};
+use crate::scope::{AccountScope, PAYER_ACCOUNT};
+use crate::snapshot::Snapshot;
+use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
+
+/// The name of the table in the schema `public`.
+pub const COSTS: &str = "costs";
+
+/// Payers of an export's snapshot that another export is authoritative for; `None` stands for rows without a payer.
+type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>>;
+
+/// The plan of `costs` in one catalog version and scope.
+pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
+    let excluded = excluded(lease);
+    let mut union: Option<LogicalPlanBuilder> = None;
+    for export in lease.document.exports.values() {
+        let none = BTreeMap::new();
+        let excluded = excluded.get(&export.id).unwrap_or(&none);
+        let Some(part) = part(lease, export, excluded, scope, files)? else {
+            continue;
+        };
+        union = Some(match union {
+            None => LogicalPlanBuilder::new(part),
+            Some(union) => union.union(part).map_err(datafusion_error)?,
+        });
+    }
+    match union {
+        Some(union) => union.build().map_err(datafusion_error),
+        None => {
+            let schema = DFSchema::try_from(mapping::schema()).map_err(datafusion_error)?;
+            Ok(LogicalPlan::EmptyRelation(EmptyRelation {
+                produce_one_row: false,
+                schema: Arc::new(schema),
+            }))
+        }
+    }
+}
+
+/// The part of one export; `None` if it is authoritative for nothing.
+fn part(
+    lease: &Lease,
+    export: &Export,
+    excluded: &BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>,
+    scope: &AccountScope,
+    files: &Files,
+) -> Result<Option<LogicalPlan>> {
+    let mut snapshots = Vec::new();
+    let mut filters = Vec::new();
+    for snapshot in lease.snapshots.get(&export.id).into_iter().flat_map(BTreeMap::values) {
+        match excluded.get(&snapshot.period) {
+            None => snapshots.push(Arc::clone(snapshot)),
+            Some(payers) if *payers == payers_of(snapshot) => {}
+            Some(payers) => {
+                snapshots.push(Arc::clone(snapshot));
+                filters.push(without(snapshot.period, payers));
+            }
+        }
+    }
+    if snapshots.is_empty() {
+        return Ok(None);
+    }
+    let table = SnapshotTable::try_new(
+        Arc::clone(lease),
+        export.clone(),
+        snapshots,
+        scope.clone(),
+        files.clone(),
+        Audience::Costs,
+    )?;
+    project(export, table, filters).map(Some).map_err(datafusion_error)
+}
+
+fn project(export: &Export, table: SnapshotTable, filters: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+    let name = TableReference::partial("exports", export.id.as_str());
+    let mut scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
+    for filter in filters {
+        scan = scan.filter(filter)?;
+    }
+    let columns = mapping::expressions(scan.schema(), &export.id)?;
+    scan.project(columns)?.build()
+}
+
+/// Rows of the period whose payer is another export's matter are left out.
+fn without(period: BillingPeriod, payers: &BTreeSet<Option<AccountId>>) -> Expr {
+    let payer = || col(PAYER_ACCOUNT);
+    let mut theirs = lit(false);
+    for account in payers {
+        theirs = theirs.or(match account {
+            Some(account) => payer().is_not_null().and(payer().eq(lit(account.as_str()))),
+            None => payer().is_null().or(payer().eq(lit(""))),
+        });
+    }
+    col(BILLING_PERIOD)
+        .not_eq(lit(period.to_string()))
+        .or(theirs.is_not_true())
+}
+
+fn payers_of(snapshot: &Snapshot) -> BTreeSet<Option<AccountId>> {
+    let owners = snapshot.files.iter().flat_map(|file| &file.owners);
+    owners
+        .filter(|owner| owner.rows > 0)
+        .map(|owner| owner.owner.payer)
+        .collect()
+}
+
+/// What each export leaves to others.
+fn excluded(lease: &Lease) -> Excluded {
+    let mut candidates: BTreeMap<(AccountId, BillingPeriod), Vec<(&Export, Option<AccountId>)>> = BTreeMap::new();
+    for (id, periods) in &lease.snapshots {
+        let Some(export) = lease.document.exports.get(id) else {
+            continue;
+        };
+        for snapshot in periods.values() {
+            for payer in payers_of(snapshot) {
+                let key = (payer.unwrap_or(export.account), snapshot.period);
+                candidates.entry(key).or_default().push((export, payer));
+            }
+        }
+    }
+    let mut excluded = Excluded::new();
+    for ((payer, period), exports) in candidates {
+        let rank = |export: &Export| (export.account != payer, export.connected_at, export.id.clone());
+        let Some(winner) = exports
+            .iter()
+            .map(|(export, _)| *export)
+            .min_by_key(|export| rank(export))
+        else {
+            continue;
+        };
+        for (export, owner) in exports {
+            if export.id != winner.id {
+                let periods = excluded.entry(export.id.clone()).or_default();
+                periods.entry(period).or_default().insert(owner);
+            }
+        }
+    }
+    excluded
+}
+
+/// The columns of `costs` with their descriptions, for catalogs and documentation.
+pub fn columns() -> impl Iterator<Item = &'static mapping::CostColumn> {
+    mapping::COLUMNS.iter()
+}
+
+#[cfg(test)]
+mod tests;

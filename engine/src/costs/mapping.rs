@@ -1,0 +1,214 @@
+//! The columns of `costs` and where CUR 2.0 has them: one entry per column, in the order of the table.
+//!
+//! Sources and rules are those of the reference, sections 5.2, 5.3 and 5.10. Text that is blank in the files is NULL here
+//! (section 2.8). Where an export lacks a source column, the column is NULL of its type.
+
+mod source;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+
+use crate::id::ExportId;
+use crate::money::function::MONEY;
+use crate::table::text_map;
+use source::{Basis, Sources};
+
+/// The type of a column of `costs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CostType {
+    /// UTF-8 text.
+    Text,
+    /// UTC instant in milliseconds, shown without zone.
+    Timestamp,
+    /// `Decimal128(38, 12)` in the billing currency.
+    Money,
+    /// A quantity as delivered: IEEE 754 double.
+    Quantity,
+    /// Map of text to text.
+    Map,
+}
+
+impl CostType {
+    /// The Arrow type.
+    pub fn arrow(self) -> DataType {
+        match self {
+            CostType::Text => DataType::Utf8View,
+            CostType::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),
+            CostType::Money => MONEY,
+            CostType::Quantity => DataType::Float64,
+            CostType::Map => text_map(),
+        }
+    }
+}
+
+/// One column of `costs`.
+#[derive(Debug)]
+pub struct CostColumn {
+    /// Its name: FOCUS 1.2 in snake_case, or `x_` and a name of Farthing's own.
+    pub name: &'static str,
+    /// Its type.
+    pub r#type: CostType,
+    /// What it holds and where it comes from, for people.
+    pub description: &'static str,
+    source: fn(&Sources) -> DataFusionResult<Expr>,
+}
+
+/// The schema of `costs`.
+pub fn schema() -> SchemaRef {
+    let fields: Vec<Field> = COLUMNS
+        .iter()
+        .map(|column| Field::new(column.name, column.r#type.arrow(), true))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The projection that makes `costs` of one export's rows.
+pub(super) fn expressions(export_columns: &DFSchema, export: &ExportId) -> DataFusionResult<Vec<Expr>> {
+    let sources = Sources::new(export_columns, export);
+    COLUMNS
+        .iter()
+        .map(|column| {
+            let expr = (column.source)(&sources)?.cast_to(&column.r#type.arrow(), export_columns)?;
+            Ok(expr.alias(column.name))
+        })
+        .collect()
+}
+
+macro_rules! columns {
+    ($($name:ident $type:ident $source:expr, $description:literal;)*) => {
+        /// All columns, in order.
+        pub static COLUMNS: &[CostColumn] = &[$(CostColumn {
+            name: stringify!($name),
+            r#type: CostType::$type,
+            description: $description,
+            source: $source,
+        },)*];
+    };
+}
+
+columns! {
+    billing_account_id Text |s| Ok(s.text("bill_payer_account_id")),
+        "The payer: the account that receives the bill. Twelve digits as text. From bill_payer_account_id.";
+    billing_account_name Text |s| Ok(s.text("bill_payer_account_name")),
+        "The payer's name. From bill_payer_account_name.";
+    billing_currency Text |s| Ok(s.text("line_item_currency_code")),
+        "The currency of all amounts of the row; nothing is converted. From line_item_currency_code.";
+    billing_period_start Timestamp |s| Ok(s.instant("bill_billing_period_start_date")),
+        "The first instant of the billing period. From bill_billing_period_start_date.";
+    billing_period_end Timestamp |s| Ok(s.instant("bill_billing_period_end_date")),
+        "The first instant after the billing period. From bill_billing_period_end_date.";
+    sub_account_id Text |s| Ok(s.text("line_item_usage_account_id")),
+        "The account that used the service; NULL on some taxes and fees. Twelve digits as text. From line_item_usage_account_id.";
+    sub_account_name Text |s| Ok(s.text("line_item_usage_account_name")),
+        "That account's name. From line_item_usage_account_name.";
+    charge_category Text |s| s.charge_category(),
+        "Usage, Purchase, Tax or Credit, by line item type. A refund is Tax where it has a tax type, else Usage.";
+    charge_class Text |s| s.charge_class(),
+        "Correction on refunds (line item type or bill type Refund), else NULL.";
+    charge_description Text |s| Ok(s.text("line_item_line_item_description")),
+        "From line_item_line_item_description.";
+    charge_frequency Text |s| s.charge_frequency(),
+        "Usage-Based, Recurring or One-Time, by line item type; NULL on taxes, for which AWS states none.";
+    charge_period_start Timestamp |s| Ok(s.instant("line_item_usage_start_date")),
+        "When the charge begins, inclusive. From line_item_usage_start_date.";
+    charge_period_end Timestamp |s| Ok(s.instant("line_item_usage_end_date")),
+        "When the charge ends, exclusive. From line_item_usage_end_date.";
+    availability_zone Text |s| Ok(s.text("line_item_availability_zone")),
+        "From line_item_availability_zone.";
+    region_id Text |s| Ok(s.text("product_region_code")),
+        "From product_region_code.";
+    region_name Text |s| Ok(s.first(&["product_location", "product_from_location"])),
+        "From product_location, else product_from_location.";
+    service_name Text |s| s.service_name(),
+        "The product's name. From product['product_name'], else line_item_product_code.";
+    resource_id Text |s| Ok(s.text("line_item_resource_id")),
+        "The id or ARN as AWS delivers it. From line_item_resource_id; needs an export with resource ids.";
+    sku_id Text |s| Ok(s.text("product_sku")),
+        "From product_sku.";
+    sku_price_id Text |s| Ok(s.text("pricing_rate_code")),
+        "From pricing_rate_code.";
+    sku_meter Text |s| Ok(s.text("line_item_usage_type")),
+        "From line_item_usage_type.";
+    pricing_category Text |s| s.pricing_category(),
+        "Committed where a commitment applies, Dynamic for Spot, Other for credits, NULL for taxes, else Standard.";
+    pricing_quantity Quantity |s| Ok(s.quantity("line_item_usage_amount")),
+        "From line_item_usage_amount.";
+    pricing_unit Text |s| Ok(s.text("pricing_unit")),
+        "The unit as AWS writes it. From pricing_unit.";
+    pricing_currency Text |s| Ok(s.text("pricing_currency")),
+        "From pricing_currency.";
+    consumed_quantity Quantity |s| s.consumed(s.quantity("line_item_usage_amount")),
+        "Usage on Usage, DiscountedUsage and SavingsPlanCoveredUsage rows that are no split rows, else NULL. From line_item_usage_amount.";
+    consumed_unit Text |s| s.consumed(s.text("pricing_unit")),
+        "The unit of consumed_quantity as AWS writes it. From pricing_unit.";
+    commitment_discount_id Text |s| Ok(s.first(&[source::SAVINGS_PLAN, source::RESERVATION])),
+        "The ARN of the Savings Plan, else of the reservation.";
+    commitment_discount_category Text |s| s.by_commitment("Spend", "Usage"),
+        "Spend for a Savings Plan, Usage for a reservation, else NULL.";
+    commitment_discount_type Text |s| s.by_commitment("Savings Plan", "Reserved Instance"),
+        "Savings Plan or Reserved Instance, by which ARN is set, else NULL.";
+    commitment_discount_status Text |s| s.commitment_status(),
+        "Used on covered usage, Unused on the unused part of commitment fees, else NULL.";
+    provider_name Text |s| Ok(s.constant("AWS")),
+        "Always AWS.";
+    publisher_name Text |s| Ok(s.text("line_item_legal_entity")),
+        "The seller. From line_item_legal_entity.";
+    invoice_issuer_name Text |s| Ok(s.text("bill_invoicing_entity")),
+        "From bill_invoicing_entity.";
+    invoice_id Text |s| Ok(s.text("bill_invoice_id")),
+        "NULL until the bill is final. From bill_invoice_id.";
+    list_unit_price Money |s| Ok(s.amount("pricing_public_on_demand_rate")),
+        "The public On-Demand price of one unit. From pricing_public_on_demand_rate.";
+    list_cost Money |s| s.list_cost(),
+        "The cost at public On-Demand prices; 0 on SavingsPlanNegation, the unblended cost on rows without a public price. From pricing_public_on_demand_cost.";
+    billed_cost Money |s| Ok(s.amount("line_item_unblended_cost")),
+        "What is charged: the unblended cost. Its sums equal the invoice. From line_item_unblended_cost.";
+    effective_cost Money |s| s.amortized(Basis::Net),
+        "The net amortised cost: commitment fees spread over the usage they cover, after discounts. The same as x_net_amortized_cost.";
+    tags Map |s| Ok(s.map("resource_tags")),
+        "Resource tags by normalised key. From resource_tags.";
+    x_billing_period Text |s| Ok(s.billing_period()),
+        "The billing period as text, YYYY-MM. A condition on it decides which files are read.";
+    x_line_item_type Text |s| Ok(s.text(source::LINE_ITEM_TYPE)),
+        "From line_item_line_item_type.";
+    x_service_code Text |s| Ok(s.text("line_item_product_code")),
+        "From line_item_product_code.";
+    x_usage_type Text |s| Ok(s.text("line_item_usage_type")),
+        "From line_item_usage_type.";
+    x_operation Text |s| Ok(s.text("line_item_operation")),
+        "From line_item_operation.";
+    x_tax_type Text |s| Ok(s.text("line_item_tax_type")),
+        "From line_item_tax_type.";
+    x_legal_entity Text |s| Ok(s.text("line_item_legal_entity")),
+        "From line_item_legal_entity.";
+    x_unblended_cost Money |s| Ok(s.amount("line_item_unblended_cost")),
+        "Rate times usage, on the day it is charged. From line_item_unblended_cost.";
+    x_net_unblended_cost Money |s| s.unblended(Basis::Net),
+        "The unblended cost after discounts; equal to it in periods without net costs. From line_item_net_unblended_cost.";
+    x_amortized_cost Money |s| s.amortized(Basis::Gross),
+        "Commitment fees spread over the usage they cover, the unused part kept on the fee rows.";
+    x_net_amortized_cost Money |s| s.amortized(Basis::Net),
+        "The amortised cost after discounts; equal to it in periods without net costs. Estimated for unused Savings Plans.";
+    x_blended_cost Money |s| Ok(s.amount("line_item_blended_cost")),
+        "From line_item_blended_cost.";
+    x_public_on_demand_cost Money |s| Ok(s.amount("pricing_public_on_demand_cost")),
+        "From pricing_public_on_demand_cost.";
+    x_discount_total Money |s| Ok(s.amount("discount_total_discount")),
+        "The discounts of the row; already part of the net costs. From discount_total_discount.";
+    x_cost_categories Map |s| Ok(s.map("cost_category")),
+        "From cost_category.";
+    x_discounts Map |s| Ok(s.map("discount")),
+        "Discounts by kind, as text. From discount.";
+    x_tags Map |s| Ok(s.map("tags")),
+        "All tags, not normalised. From tags.";
+    x_split_parent_resource_id Text |s| Ok(s.text(source::SPLIT_PARENT)),
+        "The instance that a split row is part of. From split_line_item_parent_resource_id.";
+    x_split_cost Money |s| Ok(s.amount("split_line_item_split_cost")),
+        "The part of the instance's cost that a split row stands for; never add it to other costs. From split_line_item_split_cost.";
+    x_export Text |s| Ok(s.export()),
+        "The export that the row comes from.";
+}

@@ -1,0 +1,309 @@
+//! Expressions over the delivered columns of CUR 2.0, and the rules that need more than one of them.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::functions::expr_fn::{coalesce, get_field, nullif, strpos};
+use datafusion::logical_expr::{Expr, col, lit, when};
+
+use super::CostType;
+use crate::id::ExportId;
+use crate::money::function::{MONEY, exact_amount, prorated_amount};
+use crate::money::{PRECISION, SCALE};
+use crate::table::{BILLING_PERIOD, HAS_NET_COSTS};
+
+pub(super) const LINE_ITEM_TYPE: &str = "line_item_line_item_type";
+pub(super) const SAVINGS_PLAN: &str = "savings_plan_savings_plan_a_r_n";
+pub(super) const RESERVATION: &str = "reservation_reservation_a_r_n";
+pub(super) const SPLIT_PARENT: &str = "split_line_item_parent_resource_id";
+
+/// Before or after discounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// Before.
+    Gross,
+    /// After; the same as before in snapshots without net costs.
+    Net,
+}
+
+/// The columns that an export delivers.
+pub(super) struct Sources<'a> {
+    columns: &'a DFSchema,
+    export: &'a ExportId,
+}
+
+impl<'a> Sources<'a> {
+    pub fn new(columns: &'a DFSchema, export: &'a ExportId) -> Self {
+        Self { columns, export }
+    }
+
+    fn delivered(&self, name: &str) -> Option<(Expr, &DataType)> {
+        let (qualifier, field) = self.columns.iter().find(|(_, field)| field.name() == name)?;
+        Some((Expr::Column(Column::new(qualifier.cloned(), name)), field.data_type()))
+    }
+
+    /// The column, or NULL of the type where the export lacks it or has it as something that is not of this kind.
+    fn of_type(&self, name: &str, r#type: CostType) -> Expr {
+        let fits = |delivered: &DataType| match r#type {
+            CostType::Text => delivered.is_string(),
+            CostType::Timestamp => matches!(delivered, DataType::Timestamp(..)),
+            CostType::Money => delivered.is_string() || matches!(delivered, DataType::Float64 | DataType::Int64),
+            CostType::Quantity => matches!(delivered, DataType::Float64 | DataType::Int64),
+            CostType::Map => matches!(delivered, DataType::Map(..)),
+        };
+        match self.delivered(name) {
+            Some((column, delivered)) if fits(delivered) => match r#type {
+                CostType::Text => nullif(column, lit("")),
+                CostType::Money => exact_amount(column),
+                _ => column,
+            },
+            _ => null(r#type),
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Expr {
+        self.of_type(name, CostType::Text)
+    }
+
+    pub fn instant(&self, name: &str) -> Expr {
+        self.of_type(name, CostType::Timestamp)
+    }
+
+    pub fn quantity(&self, name: &str) -> Expr {
+        self.of_type(name, CostType::Quantity)
+    }
+
+    pub fn amount(&self, name: &str) -> Expr {
+        self.of_type(name, CostType::Money)
+    }
+
+    pub fn map(&self, name: &str) -> Expr {
+        self.of_type(name, CostType::Map)
+    }
+
+    pub fn constant(&self, text: &str) -> Expr {
+        lit(ScalarValue::Utf8View(Some(text.to_owned())))
+    }
+
+    pub fn export(&self) -> Expr {
+        self.constant(self.export.as_str())
+    }
+
+    pub fn billing_period(&self) -> Expr {
+        col(BILLING_PERIOD)
+    }
+
+    /// The first of the text columns that is not blank.
+    pub fn first(&self, names: &[&str]) -> Expr {
+        coalesce(names.iter().map(|name| self.text(name)).collect())
+    }
+
+    fn kind(&self) -> Expr {
+        self.text(LINE_ITEM_TYPE)
+    }
+
+    fn is_kind(&self, kinds: &[&str]) -> Expr {
+        self.kind()
+            .in_list(kinds.iter().map(|kind| lit(*kind)).collect(), false)
+    }
+
+    /// `product['product_name']`; the product code where the map lacks it.
+    pub fn service_name(&self) -> DataFusionResult<Expr> {
+        let code = self.text("line_item_product_code");
+        Ok(match self.delivered("product") {
+            Some((product, DataType::Map(..))) => {
+                coalesce(vec![nullif(get_field(product, "product_name"), lit("")), code])
+            }
+            _ => code,
+        })
+    }
+
+    /// Reference, section 5.10. What a refund gives back is not delivered; a tax type tells a refunded tax.
+    pub fn charge_category(&self) -> DataFusionResult<Expr> {
+        let purchases = [
+            "Fee",
+            "RIFee",
+            "SavingsPlanUpfrontFee",
+            "SavingsPlanRecurringFee",
+            "FlatRateSubscription",
+            // As AWS's own page spells it once.
+            "FlateRateSubscription",
+        ];
+        when(self.is_kind(&["Tax"]), lit("Tax"))
+            .when(self.is_kind(&["Credit"]), lit("Credit"))
+            .when(self.is_kind(&purchases), lit("Purchase"))
+            .when(
+                self.is_kind(&["Refund"])
+                    .and(self.text("line_item_tax_type").is_not_null()),
+                lit("Tax"),
+            )
+            .otherwise(lit("Usage"))
+    }
+
+    pub fn charge_class(&self) -> DataFusionResult<Expr> {
+        let refund = self
+            .is_kind(&["Refund"])
+            .or(self.text("bill_bill_type").eq(lit("Refund")));
+        when(refund, lit("Correction")).end()
+    }
+
+    pub fn charge_frequency(&self) -> DataFusionResult<Expr> {
+        let recurring = [
+            "RIFee",
+            "SavingsPlanRecurringFee",
+            "FlatRateSubscription",
+            "FlateRateSubscription",
+        ];
+        when(self.is_kind(&["Tax"]), null(CostType::Text))
+            .when(self.is_kind(&recurring), lit("Recurring"))
+            .when(
+                self.is_kind(&["Fee", "SavingsPlanUpfrontFee", "Credit", "Refund"]),
+                lit("One-Time"),
+            )
+            .otherwise(lit("Usage-Based"))
+    }
+
+    /// Tax is never priced (FOCUS 1.2, PricingCategory); the Spot test is that of the AWS dashboards (section 5.3).
+    pub fn pricing_category(&self) -> DataFusionResult<Expr> {
+        let spot = strpos(self.text("line_item_usage_type"), lit("Spot")).gt(lit(0));
+        when(self.is_kind(&["Tax"]), null(CostType::Text))
+            .when(self.is_kind(&["Credit"]), lit("Other"))
+            .when(self.first(&[SAVINGS_PLAN, RESERVATION]).is_not_null(), lit("Committed"))
+            .when(spot, lit("Dynamic"))
+            .otherwise(lit("Standard"))
+    }
+
+    /// `value` on rows that count as usage (section 5.2), and whose usage is not in a parent row already (section 5.6).
+    pub fn consumed(&self, value: Expr) -> DataFusionResult<Expr> {
+        let usage = self.is_kind(&["Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"]);
+        when(usage.and(self.text(SPLIT_PARENT).is_null()), value).end()
+    }
+
+    pub fn by_commitment(&self, savings_plan: &str, reservation: &str) -> DataFusionResult<Expr> {
+        when(self.text(SAVINGS_PLAN).is_not_null(), lit(savings_plan))
+            .when(self.text(RESERVATION).is_not_null(), lit(reservation))
+            .end()
+    }
+
+    pub fn commitment_status(&self) -> DataFusionResult<Expr> {
+        let unused = self.amortized(Basis::Gross)?.not_eq(zero());
+        when(
+            self.is_kind(&["SavingsPlanCoveredUsage", "DiscountedUsage"]),
+            lit("Used"),
+        )
+        .when(
+            self.is_kind(&["SavingsPlanRecurringFee", "RIFee"]).and(unused),
+            lit("Unused"),
+        )
+        .end()
+    }
+
+    /// A row has no public price where the public cost is NULL, or 0 without a public rate: absent numbers are delivered
+    /// as 0 (section 2.8).
+    pub fn list_cost(&self) -> DataFusionResult<Expr> {
+        let public = self.amount("pricing_public_on_demand_cost");
+        let unpriced = self
+            .text("pricing_public_on_demand_rate")
+            .is_null()
+            .and(public.clone().eq(zero()));
+        when(self.is_kind(&["SavingsPlanNegation"]), zero())
+            .when(
+                public.clone().is_null().or(unpriced),
+                self.amount("line_item_unblended_cost"),
+            )
+            .otherwise(public)
+    }
+
+    pub fn unblended(&self, basis: Basis) -> DataFusionResult<Expr> {
+        self.amount_of(basis, "line_item_unblended_cost", "line_item_net_unblended_cost")
+    }
+
+    /// The gross or net amount. Net columns are meant only in snapshots that have net costs at all, where 0 is a true
+    /// value and NULL alone is a missing one (section 5.3).
+    fn amount_of(&self, basis: Basis, gross: &str, net: &str) -> DataFusionResult<Expr> {
+        let gross = self.amount(gross);
+        match basis {
+            Basis::Gross => Ok(gross),
+            Basis::Net => {
+                let net = coalesce(vec![self.amount(net), gross.clone()]);
+                when(col(HAS_NET_COSTS), net).otherwise(gross)
+            }
+        }
+    }
+
+    /// The amortised cost (section 5.3). The net formula is the gross one over net columns.
+    pub fn amortized(&self, basis: Basis) -> DataFusionResult<Expr> {
+        let covered = self.amount_of(
+            basis,
+            "savings_plan_savings_plan_effective_cost",
+            "savings_plan_net_savings_plan_effective_cost",
+        )?;
+        let reserved = self.amount_of(basis, "reservation_effective_cost", "reservation_net_effective_cost")?;
+        let unused_upfront = self.amount_of(
+            basis,
+            "reservation_unused_amortized_upfront_fee_for_billing_period",
+            "reservation_net_unused_amortized_upfront_fee_for_billing_period",
+        )?;
+        let unused_recurring = self.amount_of(
+            basis,
+            "reservation_unused_recurring_fee",
+            "reservation_net_unused_recurring_fee",
+        )?;
+        let reserved_fee = self.is_kind(&["Fee"]).and(self.text(RESERVATION).is_not_null());
+        when(self.is_kind(&["SavingsPlanCoveredUsage"]), covered)
+            .when(
+                self.is_kind(&["SavingsPlanRecurringFee"]),
+                self.unused_savings_plan(basis)?,
+            )
+            .when(self.is_kind(&["SavingsPlanNegation", "SavingsPlanUpfrontFee"]), zero())
+            .when(self.is_kind(&["DiscountedUsage"]), reserved)
+            .when(self.is_kind(&["RIFee"]), sum(unused_upfront, unused_recurring)?)
+            .when(reserved_fee, zero())
+            .otherwise(self.unblended(basis)?)
+    }
+
+    /// Commitment minus its used part. There are no net columns of either, so the net amount takes the ratio of the net
+    /// to the gross fee: the upfront one for All Upfront, else the recurring one. An estimate.
+    fn unused_savings_plan(&self, basis: Basis) -> DataFusionResult<Expr> {
+        let gross = sum(
+            self.amount("savings_plan_total_commitment_to_date"),
+            Expr::Negative(Box::new(self.amount("savings_plan_used_commitment"))),
+        )?;
+        if basis == Basis::Gross {
+            return Ok(gross);
+        }
+        let of = |part: &str, whole: &str| prorated_amount(gross.clone(), self.amount(part), self.amount(whole));
+        let upfront = of(
+            "savings_plan_net_amortized_upfront_commitment_for_billing_period",
+            "savings_plan_amortized_upfront_commitment_for_billing_period",
+        );
+        let recurring = of(
+            "savings_plan_net_recurring_commitment_for_billing_period",
+            "savings_plan_recurring_commitment_for_billing_period",
+        );
+        let all_upfront = self.text("savings_plan_payment_option").eq(lit("All Upfront"));
+        when(col(HAS_NET_COSTS).and(all_upfront), upfront)
+            .when(col(HAS_NET_COSTS), recurring)
+            .otherwise(gross.clone())
+    }
+}
+
+fn null(r#type: CostType) -> Expr {
+    let null = ScalarValue::try_from(&r#type.arrow()).unwrap_or(ScalarValue::Null);
+    lit(null)
+}
+
+fn zero() -> Expr {
+    lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE))
+}
+
+/// The sum of two amounts of which one may be absent; NULL where both are.
+fn sum(one: Expr, other: Expr) -> DataFusionResult<Expr> {
+    let or_zero = |amount: &Expr| coalesce(vec![amount.clone(), zero()]);
+    let added = datafusion::logical_expr::cast(or_zero(&one) + or_zero(&other), MONEY);
+    when(
+        one.is_null().and(other.is_null()),
+        lit(ScalarValue::Decimal128(None, PRECISION, SCALE)),
+    )
+    .otherwise(added)
+}

@@ -1,0 +1,182 @@
+//! What names mean: `public.costs`, `exports.<id>`, `system.<table>`, and the search path.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::datasource::ViewTable;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::TableType;
+
+use super::{CATALOG, TableEntry, TableKind};
+use crate::costs;
+use crate::error::Result;
+use crate::id::ExportId;
+use crate::system::{SystemProvider, SystemTable, SystemView};
+use crate::table::{Audience, Files, SnapshotTable};
+
+/// The schema that DataFusion looks unqualified names up in; it stands for the search path and cannot be named.
+pub(super) const SEARCH_PATH: &str = "\u{1}search_path";
+
+/// The schemas, in the order in which they are listed.
+const SCHEMAS: [&str; 3] = ["public", "exports", "system"];
+
+/// Everything that a bound session can name.
+pub(super) struct Names {
+    pub view: SystemView,
+    pub files: Files,
+    pub system: Arc<[Arc<dyn SystemTable>]>,
+    pub search_path: Vec<String>,
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Names").finish_non_exhaustive()
+    }
+}
+
+impl Names {
+    fn tables_of(&self, schema: &str) -> Vec<String> {
+        match schema {
+            "public" => vec![costs::COSTS.to_owned()],
+            "exports" => self
+                .view
+                .lease
+                .document
+                .exports
+                .keys()
+                .map(ToString::to_string)
+                .collect(),
+            "system" => self.system.iter().map(|table| table.name().to_owned()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match schema {
+            SEARCH_PATH => self
+                .search_path
+                .iter()
+                .filter(|schema| schema.as_str() != SEARCH_PATH)
+                .find_map(|schema| self.table(schema, name).transpose())
+                .transpose(),
+            "public" if name == costs::COSTS => {
+                let plan = costs::plan(&self.view.lease, &self.view.scope, &self.files)?;
+                Ok(Some(Arc::new(ViewTable::new(plan, None))))
+            }
+            "exports" => self.export(name),
+            "system" => Ok(self.system.iter().find(|table| table.name() == name).map(|table| {
+                Arc::new(SystemProvider {
+                    table: Arc::clone(table),
+                    view: self.view.clone(),
+                }) as Arc<dyn TableProvider>
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    fn export(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let lease = &self.view.lease;
+        let Some(export) = name
+            .parse()
+            .ok()
+            .and_then(|id: ExportId| lease.document.exports.get(&id))
+        else {
+            return Ok(None);
+        };
+        let periods = lease.snapshots.get(&export.id);
+        let snapshots = periods
+            .into_iter()
+            .flat_map(|periods| periods.values().cloned())
+            .collect();
+        let table = SnapshotTable::try_new(
+            Arc::clone(lease),
+            export.clone(),
+            snapshots,
+            self.view.scope.clone(),
+            self.files.clone(),
+            Audience::Statement,
+        )?;
+        Ok(Some(Arc::new(table)))
+    }
+
+    pub(super) fn entries(&self) -> Vec<TableEntry> {
+        let mut entries = Vec::new();
+        for schema in SCHEMAS {
+            for name in self.tables_of(schema) {
+                match self.table(schema, &name) {
+                    Ok(Some(table)) => entries.push(TableEntry {
+                        schema: schema.to_owned(),
+                        name,
+                        kind: match table.table_type() {
+                            TableType::Base => TableKind::Table,
+                            TableType::View | TableType::Temporary => TableKind::View,
+                        },
+                        columns: table.schema(),
+                    }),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(schema, name, %error, "a table is not listed"),
+                }
+            }
+        }
+        entries
+    }
+}
+
+/// The only catalog.
+#[derive(Debug)]
+pub(super) struct OneCatalog(pub Arc<Names>);
+
+impl CatalogProviderList for OneCatalog {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(Schemas(Arc::clone(&self.0))) as _)
+    }
+}
+
+#[derive(Debug)]
+struct Schemas(Arc<Names>);
+
+impl CatalogProvider for Schemas {
+    fn schema_names(&self) -> Vec<String> {
+        SCHEMAS.map(str::to_owned).to_vec()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        (name == SEARCH_PATH || SCHEMAS.contains(&name)).then(|| {
+            Arc::new(Tables {
+                names: Arc::clone(&self.0),
+                schema: name.to_owned(),
+            }) as _
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Tables {
+    names: Arc<Names>,
+    schema: String,
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        self.names.tables_of(&self.schema)
+    }
+
+    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
+        Ok(self.names.table(&self.schema, name)?)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|known| known == name)
+    }
+}

@@ -1,0 +1,64 @@
+//! Opens the bucket or folder of an export, once, with the credential of the account that connected it.
+//!
+//! Opening makes no request. A new version of the account's secret is a new key of the cache, so a rotated credential
+//! takes effect with the next statement and nothing has to be invalidated.
+
+use std::fmt;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+
+use crate::catalog::{CatalogState, Export};
+use crate::error::{Error, ErrorKind, Result};
+use crate::port::{Credential, ExportLocation, ExportSource, SecretRef};
+
+/// Opened locations kept; each is a few kilobytes and a connection pool.
+const OPEN_LOCATIONS: u64 = 1_000;
+
+/// The stores of all exports, by location and secret.
+pub struct ExportStores {
+    source: Arc<dyn ExportSource>,
+    opened: moka::future::Cache<(ExportLocation, Option<SecretRef>), Arc<dyn ObjectStore>>,
+}
+
+impl ExportStores {
+    /// Stores that `source` opens.
+    pub fn new(source: Arc<dyn ExportSource>) -> Self {
+        Self {
+            source,
+            opened: moka::future::Cache::new(OPEN_LOCATIONS),
+        }
+    }
+
+    /// The store of an export, opened with the secret of the account that connected it. Errors: `Missing` if that
+    /// account is no longer connected; those of [`ExportSource::open`].
+    pub async fn open(&self, state: &CatalogState, export: &Export) -> Result<Arc<dyn ObjectStore>> {
+        let account = state.document.accounts.get(&export.account).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Missing,
+                format!(
+                    "the export {} cannot be read: the account that connected it is no longer connected",
+                    export.id
+                ),
+            )
+            .with_hint("Connect that account again with connect_aws_root.")
+        })?;
+        let credential = match &account.secret {
+            Some(secret) => Credential::Stored(secret.clone()),
+            None => Credential::Absent,
+        };
+        self.opened
+            .try_get_with(
+                (export.location.clone(), account.secret.clone()),
+                self.source.open(&export.location, &credential),
+            )
+            .await
+            .map_err(|shared| shared.duplicate())
+    }
+}
+
+impl fmt::Debug for ExportStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExportStores").finish_non_exhaustive()
+    }
+}

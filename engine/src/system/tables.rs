@@ -1,0 +1,484 @@
+//! The engine's own state as tables: what is connected, delivered, imported and done.
+//!
+//! Whoever may see every connected account as an operator sees the state in full, with the accounts that are ignored. For
+//! everybody else the tables hold what their scope holds, counted over visible rows alone.
+
+mod rows;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::{SystemTable, SystemView};
+use crate::account::run::ProcedureRun;
+use crate::account::{coverage, shown_key_id};
+use crate::catalog::AccountKind;
+use crate::error::Result;
+use crate::history::History;
+use crate::id::BillingPeriod;
+use crate::ingest::ImportRun;
+use crate::limit::Limits;
+use crate::money::{Amount, PRECISION, SCALE};
+use crate::port::SecretVault;
+use crate::principal::{Grant, Role};
+use crate::snapshot::Snapshot;
+use rows::{Cell, batch};
+
+/// What the tables are made from, apart from the catalog.
+pub struct SystemSources {
+    /// The import runs.
+    pub imports: Arc<History<ImportRun>>,
+    /// The procedure runs.
+    pub procedure_runs: Arc<History<ProcedureRun>>,
+    /// The names of secrets.
+    pub vault: Arc<dyn SecretVault>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// All tables of the schema `system`.
+pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
+    vec![
+        Arc::new(Accounts),
+        Arc::new(AccountCoverage),
+        Arc::new(Exports),
+        Arc::new(Imports(sources.imports)),
+        Arc::new(LimitsTable(sources.limits)),
+        Arc::new(ProcedureRuns(sources.procedure_runs)),
+        Arc::new(Secrets(sources.vault)),
+        Arc::new(Snapshots),
+    ]
+}
+
+/// Whether the state is shown in full.
+fn sees_all(view: &SystemView) -> bool {
+    view.principal.role >= Role::Operator && view.principal.grant == Grant::AllConnected
+}
+
+fn operates(view: &SystemView) -> bool {
+    view.principal.role >= Role::Operator
+}
+
+fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    Arc::new(Schema::new(
+        columns
+            .iter()
+            .map(|(name, kind)| Field::new(*name, kind.clone(), true))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+const TEXT: DataType = DataType::Utf8;
+const COUNT: DataType = DataType::Int64;
+const FLAG: DataType = DataType::Boolean;
+const MONEY: DataType = DataType::Decimal128(PRECISION, SCALE);
+const INSTANT: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+
+/// Rows of a snapshot that the reader sees.
+fn visible_rows(snapshot: &Snapshot, view: &SystemView) -> u64 {
+    if sees_all(view) {
+        return snapshot.rows();
+    }
+    snapshot
+        .files
+        .iter()
+        .flat_map(|file| &file.owners)
+        .filter(|t| view.scope.sees(t.owner))
+        .map(|t| t.rows)
+        .sum()
+}
+
+/// `system.accounts`: the connected accounts.
+struct Accounts;
+
+#[async_trait]
+impl SystemTable for Accounts {
+    fn name(&self) -> &str {
+        "accounts"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[
+            ("account_id", TEXT),
+            ("account_name", TEXT),
+            ("kind", TEXT),
+            ("arn", TEXT),
+            ("access_key", TEXT),
+            ("credential", TEXT),
+            ("connected_at", INSTANT),
+            ("updated_at", INSTANT),
+        ])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let names = coverage(&view.lease);
+        let full = operates(view);
+        let rows = view
+            .lease
+            .document
+            .accounts
+            .values()
+            .filter(|account| view.scope.accounts().contains(&account.id))
+            .map(|a| {
+                let name = a
+                    .name
+                    .clone()
+                    .or_else(|| names.get(&a.id).and_then(|c| c.account_name.clone()));
+                let credential = match &a.secret {
+                    None => "none",
+                    Some(secret) if secret.name.starts_with("named/") => "secret",
+                    Some(_) => "access key",
+                };
+                vec![
+                    Cell::text(a.id.as_str()),
+                    Cell::maybe_text(name),
+                    Cell::text(match a.kind {
+                        AccountKind::Root => "root",
+                        AccountKind::Linked => "linked",
+                    }),
+                    Cell::maybe_text(a.arn.clone().filter(|_| full)),
+                    Cell::maybe_text(a.access_key_id.as_deref().filter(|_| full).map(shown_key_id)),
+                    Cell::text(credential),
+                    Cell::instant(a.connected_at),
+                    Cell::instant(a.updated_at),
+                ]
+            });
+        batch(self.schema(), rows)
+    }
+}
+
+/// `system.account_coverage`: every account that occurs in the data, connected or ignored (feature F4).
+struct AccountCoverage;
+
+#[async_trait]
+impl SystemTable for AccountCoverage {
+    fn name(&self) -> &str {
+        "account_coverage"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[
+            ("account_id", TEXT),
+            ("account_name", TEXT),
+            ("status", TEXT),
+            ("months", COUNT),
+            ("first_month", TEXT),
+            ("last_month", TEXT),
+            ("rows", COUNT),
+            ("currency", TEXT),
+            ("unblended_cost", MONEY),
+        ])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let mut rows = Vec::new();
+        for (id, found) in coverage(&view.lease) {
+            if !sees_all(view) && !view.scope.accounts().contains(&id) {
+                continue;
+            }
+            let connected = view.lease.document.accounts.contains_key(&id);
+            let month = |period: Option<&BillingPeriod>| Cell::maybe_text(period.map(ToString::to_string));
+            let amounts: Vec<(Option<String>, Amount)> = if found.unblended.is_empty() {
+                vec![(None, Amount::ZERO)]
+            } else {
+                found
+                    .unblended
+                    .iter()
+                    .map(|(currency, amount)| (Some(currency.clone()), *amount))
+                    .collect()
+            };
+            for (currency, amount) in amounts {
+                rows.push(vec![
+                    Cell::text(id.as_str()),
+                    Cell::maybe_text(found.account_name.clone()),
+                    Cell::text(if connected { "connected" } else { "ignored" }),
+                    Cell::count(found.periods.len() as u64),
+                    month(found.periods.first()),
+                    month(found.periods.last()),
+                    Cell::count(found.rows),
+                    Cell::maybe_text(currency),
+                    Cell::Money(Some(amount)),
+                ]);
+            }
+        }
+        batch(self.schema(), rows.into_iter())
+    }
+}
+
+/// `system.exports`: the connected exports and how far their data reaches.
+struct Exports;
+
+#[async_trait]
+impl SystemTable for Exports {
+    fn name(&self) -> &str {
+        "exports"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[
+            ("export_id", TEXT),
+            ("export_name", TEXT),
+            ("account_id", TEXT),
+            ("kind", TEXT),
+            ("location", TEXT),
+            ("state", TEXT),
+            ("periods", COUNT),
+            ("first_period", TEXT),
+            ("last_period", TEXT),
+            ("rows", COUNT),
+            ("last_delivery_at", INSTANT),
+            ("data_through", INSTANT),
+            ("connected_at", INSTANT),
+        ])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let rows = view.lease.document.exports.values().map(|export| {
+            let snapshots: Vec<&Arc<Snapshot>> = view
+                .lease
+                .snapshots
+                .get(&export.id)
+                .into_iter()
+                .flat_map(|periods| periods.values())
+                .collect();
+            let month = |snapshot: Option<&&Arc<Snapshot>>| Cell::maybe_text(snapshot.map(|s| s.period.to_string()));
+            vec![
+                Cell::text(export.id.as_str()),
+                Cell::text(&export.location.export_name),
+                Cell::maybe_text(
+                    Some(export.account)
+                        .filter(|account| sees_all(view) || view.scope.accounts().contains(account))
+                        .map(|account| account.to_string()),
+                ),
+                Cell::text("cur2"),
+                Cell::maybe_text(operates(view).then(|| export.location.uri())),
+                Cell::text(if snapshots.is_empty() {
+                    "waiting_first_delivery"
+                } else {
+                    "delivered"
+                }),
+                Cell::count(snapshots.len() as u64),
+                month(snapshots.first()),
+                month(snapshots.last()),
+                Cell::count(snapshots.iter().map(|s| visible_rows(s, view)).sum()),
+                Cell::Instant(snapshots.iter().map(|s| s.delivered_at).max()),
+                Cell::Instant(snapshots.iter().filter_map(|s| s.data_through).max()),
+                Cell::instant(export.connected_at),
+            ]
+        });
+        batch(self.schema(), rows)
+    }
+}
+
+/// `system.snapshots`: the snapshot of each period.
+struct Snapshots;
+
+#[async_trait]
+impl SystemTable for Snapshots {
+    fn name(&self) -> &str {
+        "snapshots"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[
+            ("export_id", TEXT),
+            ("billing_period", TEXT),
+            ("snapshot_id", TEXT),
+            ("form", TEXT),
+            ("delivered_at", INSTANT),
+            ("execution_id", TEXT),
+            ("manifest_key", TEXT),
+            ("files", COUNT),
+            ("rows", COUNT),
+            ("bytes", COUNT),
+            ("columns", COUNT),
+            ("has_net_costs", FLAG),
+            ("data_through", INSTANT),
+        ])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let full = sees_all(view);
+        let rows = view
+            .lease
+            .snapshots
+            .values()
+            .flat_map(|periods| periods.values())
+            .map(|snapshot| {
+                vec![
+                    Cell::text(snapshot.export.as_str()),
+                    Cell::text(&snapshot.period.to_string()),
+                    Cell::text(snapshot.id.as_str()),
+                    Cell::text("delivered"),
+                    Cell::instant(snapshot.delivered_at),
+                    Cell::maybe_text(snapshot.execution_id.clone()),
+                    Cell::maybe_text(full.then(|| snapshot.manifest_key.clone())),
+                    Cell::Count(full.then_some(snapshot.files.len() as u64)),
+                    Cell::count(visible_rows(snapshot, view)),
+                    Cell::Count(full.then(|| snapshot.bytes())),
+                    Cell::count(snapshot.columns.len() as u64),
+                    Cell::Flag(full.then_some(snapshot.has_net_costs)),
+                    Cell::Instant(snapshot.data_through.filter(|_| full)),
+                ]
+            });
+        batch(self.schema(), rows)
+    }
+}
+
+/// `system.imports`: what each import did, and why one failed. For operators.
+struct Imports(Arc<History<ImportRun>>);
+
+#[async_trait]
+impl SystemTable for Imports {
+    fn name(&self) -> &str {
+        "imports"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[
+            ("import_id", TEXT),
+            ("export_id", TEXT),
+            ("billing_period", TEXT),
+            ("state", TEXT),
+            ("started_at", INSTANT),
+            ("finished_at", INSTANT),
+            ("files", COUNT),
+            ("rows", COUNT),
+            ("bytes", COUNT),
+            ("snapshot_id", TEXT),
+            ("catalog_version", COUNT),
+            ("message", TEXT),
+            ("hint", TEXT),
+            ("next_try_at", INSTANT),
+        ])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let entries = if sees_all(view) { self.0.entries() } else { Vec::new() };
+        let rows = entries.iter().map(|(id, run)| {
+            vec![
+                Cell::text(id),
+                Cell::text(run.export.as_str()),
+                Cell::maybe_text(run.period.map(|period| period.to_string())),
+                Cell::text(run.state.as_str()),
+                Cell::instant(run.started_at),
+                Cell::Instant(run.finished_at),
+                Cell::count(run.files),
+                Cell::count(run.rows),
+                Cell::count(run.bytes),
+                Cell::maybe_text(run.snapshot.as_ref().map(ToString::to_string)),
+                Cell::Count(run.catalog_version),
+                Cell::maybe_text(run.message.clone()),
+                Cell::maybe_text(run.hint.clone()),
+                Cell::Instant(run.next_try_at),
+            ]
+        });
+        batch(self.schema(), rows)
+    }
+}
+
+/// `system.procedure_runs`: what was called, and what it did. For operators.
+struct ProcedureRuns(Arc<History<ProcedureRun>>);
+
+#[async_trait]
+impl SystemTable for ProcedureRuns {
+    fn name(&self) -> &str {
+        "procedure_runs"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[
+            ("run_id", TEXT),
+            ("procedure", TEXT),
+            ("principal", TEXT),
+            ("state", TEXT),
+            ("dry_run", FLAG),
+            ("started_at", INSTANT),
+            ("finished_at", INSTANT),
+            ("statement", TEXT),
+            ("steps", TEXT),
+            ("error", TEXT),
+        ])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let entries = if sees_all(view) { self.0.entries() } else { Vec::new() };
+        let rows = entries.iter().map(|(id, run)| {
+            vec![
+                Cell::text(id),
+                Cell::text(&run.procedure),
+                Cell::text(&run.principal),
+                Cell::text(run.state.as_str()),
+                Cell::Flag(Some(run.dry_run)),
+                Cell::instant(run.started_at),
+                Cell::Instant(run.finished_at),
+                Cell::text(&run.statement),
+                Cell::maybe_text(serde_json::to_string(&run.steps).ok()),
+                Cell::maybe_text(run.error.clone()),
+            ]
+        });
+        batch(self.schema(), rows)
+    }
+}
+
+/// `system.secrets`: names and versions of stored secrets, never values. For operators.
+struct Secrets(Arc<dyn SecretVault>);
+
+#[async_trait]
+impl SystemTable for Secrets {
+    fn name(&self) -> &str {
+        "secrets"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[("name", TEXT), ("version", COUNT), ("used_by_account", TEXT)])
+    }
+
+    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
+        let secrets = if sees_all(view) {
+            self.0.list().await?
+        } else {
+            Vec::new()
+        };
+        let accounts = &view.lease.document.accounts;
+        let rows = secrets.iter().map(|secret| {
+            let user = accounts
+                .values()
+                .find(|a| a.secret.as_ref().is_some_and(|used| used.name == secret.name));
+            vec![
+                Cell::text(secret.name.strip_prefix("named/").unwrap_or(&secret.name)),
+                Cell::count(u64::from(secret.version)),
+                Cell::maybe_text(user.map(|account| account.id.to_string())),
+            ]
+        });
+        batch(self.schema(), rows)
+    }
+}
+
+/// `system.limits`: every bound with its unit.
+struct LimitsTable(Limits);
+
+#[async_trait]
+impl SystemTable for LimitsTable {
+    fn name(&self) -> &str {
+        "limits"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        schema(&[("name", TEXT), ("value", COUNT), ("unit", TEXT), ("description", TEXT)])
+    }
+
+    async fn rows(&self, _: &SystemView) -> Result<RecordBatch> {
+        let rows = self.0.describe().into_iter().map(|limit| {
+            vec![
+                Cell::text(limit.name),
+                Cell::count(limit.value),
+                Cell::text(limit.unit),
+                Cell::text(limit.about),
+            ]
+        });
+        batch(self.schema(), rows)
+    }
+}

@@ -1,0 +1,153 @@
+//! Reads of pinned files: every request is conditional on the ETag of the snapshot, and footers are read once.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{ParquetFileMetrics, ParquetFileReaderFactory};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, coalesce_ranges};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+use crate::error::Error;
+use crate::port::ExportLocation;
+
+/// How much of a file's end the first request reads: the footer of a wide export with a few row groups and its page
+/// index mostly fits.
+const FOOTER_BYTES: usize = 256 << 10;
+
+/// Ranges closer than this become one request; an S3 request costs about as much time as a mebibyte.
+const COALESCED_BYTES: u64 = 1 << 20;
+
+type FooterKey = (Arc<ExportLocation>, Path, String);
+
+/// Parquet footers with their page indexes, by location, key and ETag. Bounded by bytes.
+#[derive(Clone)]
+pub struct FooterCache(moka::future::Cache<FooterKey, Arc<ParquetMetaData>>);
+
+impl FooterCache {
+    /// A cache of so many bytes.
+    pub fn new(bytes: u64) -> Self {
+        let cache = moka::future::Cache::builder()
+            .weigher(|_, footer: &Arc<ParquetMetaData>| u32::try_from(footer.memory_size()).unwrap_or(u32::MAX))
+            .max_capacity(bytes)
+            .build();
+        Self(cache)
+    }
+}
+
+impl fmt::Debug for FooterCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FooterCache").finish_non_exhaustive()
+    }
+}
+
+/// Makes the readers of one export's files.
+pub(super) struct PinnedReaders {
+    pub location: Arc<ExportLocation>,
+    pub store: Arc<dyn ObjectStore>,
+    pub footers: FooterCache,
+}
+
+impl fmt::Debug for PinnedReaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedReaders").finish_non_exhaustive()
+    }
+}
+
+impl ParquetFileReaderFactory for PinnedReaders {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        _: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> DataFusionResult<Box<dyn AsyncFileReader + Send>> {
+        let object = file.object_meta;
+        let e_tag = object
+            .e_tag
+            .clone()
+            .ok_or_else(|| Error::defect(format!("the file {} is not pinned", object.location)))?;
+        Ok(Box::new(PinnedReader {
+            key: (Arc::clone(&self.location), object.location.clone(), e_tag),
+            metrics: ParquetFileMetrics::new(partition, object.location.as_ref(), metrics),
+            object,
+            store: Arc::clone(&self.store),
+            footers: self.footers.clone(),
+        }))
+    }
+}
+
+struct PinnedReader {
+    key: FooterKey,
+    object: ObjectMeta,
+    store: Arc<dyn ObjectStore>,
+    footers: FooterCache,
+    metrics: ParquetFileMetrics,
+}
+
+impl PinnedReader {
+    async fn read(&self, range: Range<u64>) -> object_store::Result<Bytes> {
+        self.metrics
+            .bytes_scanned
+            .add(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+        let options = GetOptions {
+            if_match: Some(self.key.2.clone()),
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        self.store.get_opts(&self.object.location, options).await?.bytes().await
+    }
+}
+
+fn failed(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+impl AsyncFileReader for PinnedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move { self.read(range).await.map_err(failed) }.boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        let reader = &*self;
+        async move {
+            coalesce_ranges(&ranges, |range| reader.read(range), COALESCED_BYTES)
+                .await
+                .map_err(failed)
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let (footers, key, size) = (self.footers.clone(), self.key.clone(), self.object.size);
+            let load = async {
+                ParquetMetaDataReader::new()
+                    .with_prefetch_hint(Some(FOOTER_BYTES))
+                    .with_page_index_policy(PageIndexPolicy::Optional)
+                    .load_and_finish(&mut *self, size)
+                    .await
+                    .map(Arc::new)
+            };
+            footers
+                .0
+                .try_get_with(key, load)
+                .await
+                .map_err(|shared| ParquetError::External(Box::new(shared)))
+        }
+        .boxed()
+    }
+}
