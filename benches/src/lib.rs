@@ -9,10 +9,11 @@ use std::error::Error;
 
 pub mod cell;
 pub mod duckdb;
-//pub mod farthing;
+pub mod farthing;
 pub mod process;
 pub mod question;
-//pub mod report;
+pub mod report;
+pub mod wiring;
 pub mod sample;
 
 /// Why a bench stops: one sentence for the person who started it.
