@@ -35,9 +35,6 @@ use self::error::Break;
 use crate::auth::Authenticator;
 use crate::tls::ServerTls;
 
-/// `server_version`: a number that clients parse, then the product. Clients choose their catalog queries by the number.
-pub const SERVER_VERSION: &str = concat!("16.6 (Farthing ", env!("CARGO_PKG_VERSION"), ")");
-
 /// Connections that have not logged in yet, at most. They are many more than a burst of clients needs, and few enough that
 /// idle ones cannot exhaust the process.
 const MAX_PENDING: usize = 256;

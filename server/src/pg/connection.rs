@@ -140,6 +140,9 @@ impl Exchange {
         match self.dispatch(message).await {
             Ok(()) => {}
             Err(Break::Statement(error)) => {
+                // Also for errors that the front end does not see: values that cannot be read, portals that do not exist,
+                // rows that end with an error.
+                self.session.fail_transaction();
                 self.writer.put_error(error)?;
                 if extended {
                     self.skipping = true;

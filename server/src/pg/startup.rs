@@ -21,7 +21,7 @@ use super::cancel::CancelKey;
 use super::error::{Break, PgError};
 use super::wire::frontend::{FrontendMessage, Opening, parse_sasl_initial};
 use super::wire::{Reader, Writer, read_opening};
-use super::{SERVER_VERSION, Server, TlsUse};
+use super::{Server, TlsUse};
 use crate::auth::random_bytes;
 use crate::auth::scram::{self, ScramError};
 use crate::tls::POSTGRESQL_ALPN;
@@ -222,7 +222,7 @@ impl Entrance<'_> {
         let cancel = server.cancels.register(minor).map_err(PgError::from)?;
         self.writer
             .put(PgWireBackendMessage::Authentication(Authentication::Ok))?;
-        for (name, value) in reported(&request, session.take_reported_settings()) {
+        for (name, value) in reported(&request, session.reported_settings()) {
             let status = ParameterStatus::new(name, value);
             self.writer.put(PgWireBackendMessage::ParameterStatus(status))?;
         }
@@ -384,33 +384,10 @@ fn read_options(options: &str) -> Result<Vec<(String, String)>, PgError> {
     Ok(settings)
 }
 
-/// What ParameterStatus tells at the start: the defaults, with the session's own values in their place.
-fn reported(request: &Request, changed: Vec<(String, String)>) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = [
-        ("server_version", SERVER_VERSION),
-        ("server_encoding", "UTF8"),
-        ("client_encoding", "UTF8"),
-        ("application_name", request.application.as_str()),
-        ("DateStyle", "ISO, MDY"),
-        ("IntervalStyle", "postgres"),
-        ("TimeZone", "UTC"),
-        ("integer_datetimes", "on"),
-        ("standard_conforming_strings", "on"),
-        ("is_superuser", "off"),
-        ("session_authorization", request.user.as_str()),
-        ("in_hot_standby", "off"),
-        ("default_transaction_read_only", "off"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect();
-    for (name, value) in changed {
-        match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            Some((_, known)) => *known = value,
-            None => all.push((name, value)),
-        }
-    }
-    all
+/// What ParameterStatus tells at the start: the session's settings, and whose session it is.
+fn reported(request: &Request, mut settings: Vec<(String, String)>) -> Vec<(String, String)> {
+    settings.push(("session_authorization".to_owned(), request.user.clone()));
+    settings
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod statements;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +124,7 @@ async fn the_start_tells_what_clients_ask_for() {
         let found = client.parameters.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default().to_owned()
     };
-    assert!(value("server_version").starts_with("16.6 "));
+    assert!(value("server_version").starts_with("16."));
     for (name, expected) in [
         ("server_encoding", "UTF8"),
         ("client_encoding", "UTF8"),

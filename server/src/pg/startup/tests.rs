@@ -54,23 +54,3 @@ fn refuses_what_cannot_be_honoured() {
     check(&[("user", "a"), ("options", "-c name")], "42601");
     assert!(read(&[("user", "a"), ("replication", "false")]).is_ok());
 }
-
-#[test]
-fn reports_the_sessions_own_values() {
-    let request = read(&[("user", "alice")]).unwrap();
-    let changed = vec![
-        ("TimeZone".to_owned(), "Europe/Vienna".to_owned()),
-        ("search_path".to_owned(), "exports".to_owned()),
-    ];
-    let all = reported(&request, changed);
-    let value = |name: &str| {
-        all.iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    };
-    assert_eq!(value("TimeZone"), Some("Europe/Vienna"));
-    assert_eq!(value("search_path"), Some("exports"));
-    assert_eq!(value("session_authorization"), Some("alice"));
-    assert!(value("server_version").unwrap().starts_with("16.6 "));
-    assert_eq!(all.iter().filter(|(name, _)| name == "TimeZone").count(), 1);
-}
