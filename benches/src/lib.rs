@@ -13,8 +13,8 @@ pub mod farthing;
 pub mod process;
 pub mod question;
 pub mod report;
-pub mod wiring;
 pub mod sample;
+pub mod wiring;
 
 /// Why a bench stops: one sentence for the person who started it.
 pub type Failure = Box<dyn Error + Send + Sync>;

@@ -49,7 +49,11 @@ pub struct Config {
 }
 impl Config {
     pub fn defaults(_: Machine) -> Self {
-        Self { data_dir: PathBuf::new(), threads: 2, limits: Limits::for_machine(2, 16 << 30) }
+        Self {
+            data_dir: PathBuf::new(),
+            threads: 2,
+            limits: Limits::for_machine(2, 16 << 30),
+        }
     }
 }
 pub struct Runtimes {
@@ -58,8 +62,16 @@ pub struct Runtimes {
 }
 impl Runtimes {
     pub fn try_new(threads: usize) -> Outcome<Self> {
-        let make = |n: usize| tokio::runtime::Builder::new_multi_thread().worker_threads(n).enable_all().build();
-        Ok(Self { io: make(threads.max(2))?, query: make(threads)? })
+        let make = |n: usize| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(n)
+                .enable_all()
+                .build()
+        };
+        Ok(Self {
+            io: make(threads.max(2))?,
+            query: make(threads)?,
+        })
     }
     pub fn io(&self) -> &Handle {
         self.io.handle()
@@ -109,8 +121,12 @@ impl Node {
             clock: Arc::clone(&clock),
             runs: procedures,
         });
-        let sessions =
-            SessionBuilder::try_new(&config.limits, Arc::new(ExportStores::new(source)), vec![], &dir.join("spill"))?;
+        let sessions = SessionBuilder::try_new(
+            &config.limits,
+            Arc::new(ExportStores::new(source)),
+            vec![],
+            &dir.join("spill"),
+        )?;
         let executor = LocalExecutor::new(&config.limits, runtimes.query().clone(), Arc::clone(&clock));
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),

@@ -103,7 +103,11 @@ fn run(args: &Args) -> Outcome<bool> {
     let mut lines = Vec::new();
     for question in &questions {
         lines.push(bench.line(question)?);
-        say(&table(&lines[lines.len() - 1..]).lines().nth(2).unwrap_or_default().to_owned());
+        say(&table(&lines[lines.len() - 1..])
+            .lines()
+            .nth(2)
+            .unwrap_or_default()
+            .to_owned());
     }
     let mut page = bench.facts(&version, import, load_before)?;
     page.push_str(&table(&lines));
@@ -124,7 +128,11 @@ fn values(sample: &Sample, duckdb: &mut DuckDb) -> Outcome<Values> {
     let Some(cell::Cell::Text(resource)) = resource.rows.first().and_then(|row| row.first()) else {
         return Err("the sample has no database instance".into());
     };
-    let account = sample.connected_linked().into_iter().next().ok_or("the sample has no account")?;
+    let account = sample
+        .connected_linked()
+        .into_iter()
+        .next()
+        .ok_or("the sample has no account")?;
     Ok(Values::from([
         ("last_month", last.to_string()),
         ("last_month_start", format!("{last}-01")),
