@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use self::cancel::Cancels;
 use self::connection::Connection;
+pub(crate) use self::encode::{json_objects, text_cells};
 use self::error::Break;
 use crate::auth::Authenticator;
 use crate::tls::ServerTls;
