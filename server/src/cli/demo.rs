@@ -88,9 +88,8 @@ pub fn run(args: &DemoArgs, output: &mut Output) -> Result<()> {
     ];
     let mut config = args.config.load(defaults, &more)?;
     telemetry::init(config.log_level, config.log_format)?;
-    if config.aws_endpoint_url.take().is_some() {
-        output.note("aws_endpoint_url is not used: the demo brings its own AWS");
-    }
+    // The demo brings its own AWS; a former one's address may still be in the environment, from its demo.env.
+    config.aws_endpoint_url = None;
     private_file::create_folder(&config.data_dir)?;
     config.data_dir = std::path::absolute(&config.data_dir)
         .map_err(|error| private_file::refused("found", &config.data_dir, &error))?;

@@ -73,6 +73,7 @@ pub struct SetUp {
 }
 
 /// Runs the command.
+#[expect(clippy::disallowed_methods, reason = "a generated password is shown once")]
 pub fn run(args: &InitArgs, output: &mut Output) -> Result<()> {
     let config = args.config.load(short_defaults(), &[])?;
     let password = ask_password(args, output)?;
@@ -203,6 +204,10 @@ pub fn generate_password() -> Result<SecretString> {
 }
 
 /// The pair for listeners that other machines reach; the key first, so that a certificate never lies there without.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the key is written to a file of its owner alone"
+)]
 fn make_certificate(config: &Config, hosts: &[String]) -> Result<(Made, String)> {
     let (certificate, key) = config.own_certificate();
     let shown = format!(
@@ -247,6 +252,7 @@ fn check_login_name(name: &str) -> Result<()> {
     .with_hint("Use 1 to 63 letters, digits, '_', '-', '.' and '@'."))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the form of a new password is checked")]
 fn check_password(password: &SecretString) -> Result<()> {
     let text = password.open();
     if text.chars().count() >= MIN_PASSWORD && !text.chars().any(char::is_control) {
@@ -259,6 +265,7 @@ fn check_password(password: &SecretString) -> Result<()> {
     .with_hint("Give a longer one, or none to have one generated."))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a password typed twice is compared")]
 fn ask_password(args: &InitArgs, output: &mut Output) -> Result<PasswordSource> {
     if let Some(path) = &args.password_file {
         return read_password(path).map(PasswordSource::Given);

@@ -42,6 +42,10 @@ pub fn environment() -> Vec<(String, String)> {
 
 /// The access key in the variables that AWS's own tools read (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
 /// `AWS_SESSION_TOKEN`), or `None` if the first two are not both there.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one that reads the environment"
+)]
 pub fn aws_environment() -> Option<AccessKey> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     Some(AccessKey {

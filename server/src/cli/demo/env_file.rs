@@ -20,6 +20,10 @@ pub fn write(running: &Running<'_>) -> Result<()> {
 }
 
 /// Names and values, in order.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo's password opens made-up data on this machine alone"
+)]
 fn variables(running: &Running<'_>) -> Vec<(String, String)> {
     let record = running.record;
     let password = record.password();
@@ -33,6 +37,8 @@ fn variables(running: &Running<'_>) -> Vec<(String, String)> {
         ("FLIGHT_USER", record.user.clone()),
         ("FLIGHT_PASSWORD", password.open().to_owned()),
         ("AWS_ENDPOINT_URL", running.endpoint.clone()),
+        // So that `farthing query` and `farthing check` on the same data directory reach the demo's AWS too.
+        ("FARTHING_AWS_ENDPOINT_URL", running.endpoint.clone()),
         ("FARTHING_DEMO_BUCKET", BUCKET.to_owned()),
         ("FARTHING_DEMO_PREFIX", PREFIX.to_owned()),
         ("FARTHING_DEMO_EXPORT", EXPORT.to_owned()),

@@ -13,6 +13,10 @@ pub fn print(running: &Running<'_>, took: Duration, output: &mut Output) -> Resu
     output.line(text(running, took))
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo's password opens made-up data on this machine alone"
+)]
 fn text(running: &Running<'_>, took: Duration) -> String {
     let record = running.record;
     let password = record.password();
@@ -33,8 +37,9 @@ Python (pip install adbc-driver-flightsql pyarrow):
   cursor.execute("SELECT service_name, sum(effective_cost) AS cost FROM costs GROUP BY 1 ORDER BY 2 DESC LIMIT 10")
   print(cursor.fetch_arrow_table())
 
-Scripts:
+Scripts, and statements without a client:
   source {}
+  farthing query --data-dir {} "SELECT * FROM system.account_coverage"
 
 Try:
   SELECT date_trunc('month', charge_period_start) AS month, sum(effective_cost) AS cost FROM costs GROUP BY 1 ORDER BY 1;
@@ -52,6 +57,7 @@ Try:
         pg.ip(),
         pg.port(),
         env_file::path(running.config).display(),
+        running.config.data_dir.display(),
         record.end,
     );
     let next = running.connected.unconnected.first();
