@@ -109,7 +109,11 @@ fn sorted(rows: &[Vec<Cell>]) -> Vec<&Vec<Cell>> {
 
 /// A cell of DuckDB's: what `benches/duckdb_peer.py` writes.
 pub fn of_json(value: &Value) -> Outcome<Cell> {
-    let unknown = || Failure::from(format!("the DuckDB process answered with a value of no known kind: {value}"));
+    let unknown = || {
+        Failure::from(format!(
+            "the DuckDB process answered with a value of no known kind: {value}"
+        ))
+    };
     Ok(match value {
         Value::Null => Cell::Null,
         Value::Bool(truth) => Cell::Truth(*truth),

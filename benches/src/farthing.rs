@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use farthing_engine::id::ExportId;
 use farthing_engine::principal::{Grant, Principal, Role};
-pub use crate::wiring::{Config, Runtimes};
-use crate::wiring::{Machine, Node};
+use farthing_server::config::{Config, Machine};
+use farthing_server::runtime::Runtimes;
+use farthing_server::wiring::Node;
 use farthing_sql::{Control, Origin, Protocol, Response, Session};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,8 @@ impl Farthing {
     /// Connects the sample's export and its accounts but the ones left out; returns when every month is imported.
     pub async fn connect(&self, sample: &Sample) -> Outcome<()> {
         let location = sample.location().replace('\'', "''");
-        self.batches(&format!("CALL connect_aws_root(location => '{location}')")).await?;
+        self.batches(&format!("CALL connect_aws_root(location => '{location}')"))
+            .await?;
         for account in sample.connected_linked() {
             let call = format!("CALL connect_aws_linked(account_id => '{account}')");
             self.batches(&call).await?;

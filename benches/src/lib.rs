@@ -13,7 +13,6 @@ pub mod farthing;
 pub mod process;
 pub mod question;
 pub mod report;
-pub mod wiring;
 pub mod sample;
 
 /// Why a bench stops: one sentence for the person who started it.

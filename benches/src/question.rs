@@ -37,7 +37,9 @@ pub fn load(values: &Values) -> Outcome<Vec<Question>> {
     let mut questions = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
+            continue;
+        };
         if path.extension().is_some_and(|end| end == "sql") {
             let text = std::fs::read_to_string(&path)?;
             questions.push(parse(name, &text, values)?);

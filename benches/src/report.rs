@@ -93,7 +93,10 @@ pub fn table(lines: &[Line]) -> String {
             difference,
         } = &line.result
         else {
-            put(&mut text, format_args!("| {}: {} | refused | | | | | | | | no |\n", line.name, line.title));
+            put(
+                &mut text,
+                format_args!("| {}: {} | refused | | | | | | | | no |\n", line.name, line.title),
+            );
             continue;
         };
         pairs.push((farthing, duckdb));
@@ -117,7 +120,10 @@ pub fn table(lines: &[Line]) -> String {
     put_means(&mut text, &pairs);
     for line in lines {
         match &line.result {
-            Compared::Timed { difference: Some(difference), .. } => {
+            Compared::Timed {
+                difference: Some(difference),
+                ..
+            } => {
                 put(&mut text, format_args!("\n{} differs: {difference}\n", line.name));
             }
             Compared::Refused(why) => put(&mut text, format_args!("\n{} was refused: {why}\n", line.name)),
@@ -211,8 +217,14 @@ mod tests {
             line("03", Compared::Refused("no such column".to_owned())),
         ];
         let text = table(&lines);
-        assert!(text.contains("| 01: T | 3 | 10.0 (10.0) | 20.0 (20.0) | 2.00 |"), "{text}");
-        assert!(text.contains("02 differs: other rows") && text.contains("03 was refused: no such column"), "{text}");
+        assert!(
+            text.contains("| 01: T | 3 | 10.0 (10.0) | 20.0 (20.0) | 2.00 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("02 differs: other rows") && text.contains("03 was refused: no such column"),
+            "{text}"
+        );
         assert_eq!(lines.iter().filter(|line| line.result.agrees()).count(), 1);
     }
 }

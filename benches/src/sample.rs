@@ -42,8 +42,9 @@ impl Sample {
         let spec = SampleSpec::new(SEED, rows, months, end, "farthing-sample", "", EXPORT);
         let mark = folder.join(MARK);
         if mark.exists() {
-            let made: Made = serde_json::from_slice(&std::fs::read(&mark)?)
-                .map_err(|error| Failure::from(format!("{} cannot be read: {error}; delete the folder", mark.display())))?;
+            let made: Made = serde_json::from_slice(&std::fs::read(&mark)?).map_err(|error| {
+                Failure::from(format!("{} cannot be read: {error}; delete the folder", mark.display()))
+            })?;
             return Ok(Self { spec, folder, made });
         }
         std::fs::create_dir_all(&folder)?;

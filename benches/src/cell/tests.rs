@@ -46,7 +46,10 @@ fn batches_become_cells() {
         ("service", Arc::new(StringArray::from(vec![Some("AmazonEC2"), None]))),
         ("cost", Arc::new(money.with_precision_and_scale(38, 12).unwrap())),
         ("rows", Arc::new(Int64Array::from(vec![7, 8]))),
-        ("day", Arc::new(TimestampMillisecondArray::from(vec![86_400_000, 86_400_500]))),
+        (
+            "day",
+            Arc::new(TimestampMillisecondArray::from(vec![86_400_000, 86_400_500])),
+        ),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let rows = of_batches(&[batch]).unwrap();
