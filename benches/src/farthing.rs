@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub use crate::wiring::{Config, Runtimes};
-use crate::wiring::{Machine, Node};
 use arrow::record_batch::RecordBatch;
 use farthing_engine::id::ExportId;
 use farthing_engine::principal::{Grant, Principal, Role};
+use farthing_server::config::{Config, Machine};
+use farthing_server::runtime::Runtimes;
+use farthing_server::wiring::Node;
 use farthing_sql::{Control, Origin, Protocol, Response, Session};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;

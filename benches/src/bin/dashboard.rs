@@ -8,11 +8,13 @@ use std::time::Instant;
 
 use clap::Parser;
 use farthing_benches::duckdb::DuckDb;
-use farthing_benches::farthing::{Config, Farthing, Runtimes};
+use farthing_benches::farthing::Farthing;
 use farthing_benches::question::{Question, Values, load};
 use farthing_benches::report::{Compared, Line, Times, megabytes, table};
 use farthing_benches::sample::{EXPORT, Sample};
 use farthing_benches::{Answer, Outcome, cell, process};
+use farthing_server::config::Config;
+use farthing_server::runtime::Runtimes;
 
 /// Time dashboard questions over the sample export, for Farthing and for DuckDB, and compare their rows.
 #[derive(Debug, Parser)]
@@ -103,11 +105,7 @@ fn run(args: &Args) -> Outcome<bool> {
     let mut lines = Vec::new();
     for question in &questions {
         lines.push(bench.line(question)?);
-        say(&table(&lines[lines.len() - 1..])
-            .lines()
-            .nth(2)
-            .unwrap_or_default()
-            .to_owned());
+        say(table(&lines[lines.len() - 1..]).lines().nth(2).unwrap_or_default());
     }
     let mut page = bench.facts(&version, import, load_before)?;
     page.push_str(&table(&lines));
