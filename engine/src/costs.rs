@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
@@ -111,13 +111,17 @@ fn without(period: BillingPeriod, payers: &BTreeSet<Option<AccountId>>) -> Expr 
     let mut theirs = lit(false);
     for account in payers {
         theirs = theirs.or(match account {
-            Some(account) => payer().is_not_null().and(payer().eq(lit(account.as_str()))),
-            None => payer().is_null().or(payer().eq(lit(""))),
+            Some(account) => payer().eq(text(account.as_str())),
+            None => payer().is_null().or(payer().eq(text(""))),
         });
     }
     col(BILLING_PERIOD)
         .not_eq(lit(period.to_string()))
         .or(theirs.is_not_true())
+}
+
+fn text(text: &str) -> Expr {
+    lit(ScalarValue::Utf8View(Some(text.to_owned())))
 }
 
 fn payers_of(snapshot: &Snapshot) -> BTreeSet<Option<AccountId>> {
@@ -130,7 +134,9 @@ fn payers_of(snapshot: &Snapshot) -> BTreeSet<Option<AccountId>> {
 
 /// What each export leaves to others.
 fn excluded(lease: &Lease) -> Excluded {
-    let mut candidates: BTreeMap<(AccountId, BillingPeriod), Vec<(&Export, Option<AccountId>)>> = BTreeMap::new();
+    // Who could be authoritative, and as what the payer appears in its rows.
+    type Candidates<'a> = Vec<(&'a Export, Option<AccountId>)>;
+    let mut candidates: BTreeMap<(AccountId, BillingPeriod), Candidates<'_>> = BTreeMap::new();
     for (id, periods) in &lease.snapshots {
         let Some(export) = lease.document.exports.get(id) else {
             continue;

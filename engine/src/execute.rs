@@ -14,7 +14,8 @@ use datafusion::physical_plan::execute_stream;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -69,16 +70,20 @@ impl LocalExecutor {
             () = self.clock.sleep(self.admission_wait) => return Err(not_admitted(self.admission_wait)),
         };
         let (batches, received) = mpsc::channel(WAITING_BATCHES);
+        let mut slot = Slot {
+            slots: Arc::clone(&self.slots),
+            held: Some(slot),
+        };
         let task = self.runtime.spawn(async move {
             let stopped = {
-                let _slot = slot;
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => Some(cancelled()),
                     () = &mut deadline => Some(past_deadline(timeout)),
-                    ended = run(query, &batches) => ended.err().map(datafusion_error),
+                    ended = run(query, &batches, &mut slot) => ended.err().map(datafusion_error),
                 }
             };
+            drop(slot);
             // Slot and memory are free again, even if nobody takes this.
             if let Some(error) = stopped {
                 let _ = batches.send(Err(error)).await;
@@ -88,13 +93,44 @@ impl LocalExecutor {
     }
 }
 
-async fn run(query: BoundQuery, batches: &mpsc::Sender<Result<RecordBatch>>) -> DataFusionResult<()> {
+/// A query's hold on a slot. It is given back while the query waits for its client: a cursor that is read slowly, or not
+/// at all, must not keep others from running.
+struct Slot {
+    slots: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    fn give_back(&mut self) {
+        self.held = None;
+    }
+
+    /// Waits without a limit of its own: the deadline of the query bounds it.
+    async fn take_again(&mut self) -> DataFusionResult<()> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        self.held = Some(slot.map_err(|_| shutting_down())?);
+        Ok(())
+    }
+}
+
+async fn run(query: BoundQuery, batches: &mpsc::Sender<Result<RecordBatch>>, slot: &mut Slot) -> DataFusionResult<()> {
     let plan = query.physical_plan().await?;
     let mut stream = execute_stream(plan, query.task_context())?;
     while let Some(batch) = stream.next().await.transpose()? {
-        if batch.num_rows() > 0 && batches.send(Ok(batch)).await.is_err() {
-            break;
+        if batch.num_rows() == 0 {
+            continue;
         }
+        let place = match batches.try_reserve() {
+            Ok(place) => place,
+            Err(TrySendError::Closed(())) => break,
+            Err(TrySendError::Full(())) => {
+                slot.give_back();
+                let Ok(place) = batches.reserve().await else { break };
+                slot.take_again().await?;
+                place
+            }
+        };
+        place.send(Ok(batch));
     }
     Ok(())
 }

@@ -4,7 +4,9 @@
 //! adds what the statement may see. [`BoundSession::plan`] takes queries alone; what it returns is the only thing that
 //! executors accept.
 
+mod cooperate;
 mod names;
+mod optimizer;
 mod query;
 
 use std::path::Path;
@@ -85,16 +87,15 @@ impl QuerySettings {
 }
 
 /// Builds sessions. One per process: its memory pool, spill space and footer cache are shared by all statements.
-#[derive(Debug)]
 pub struct SessionBuilder {
     template: SessionState,
     files: Files,
     system: Arc<[Arc<dyn SystemTable>]>,
 }
 
-impl std::fmt::Debug for dyn SystemTable {
+impl std::fmt::Debug for SessionBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+        f.debug_struct("SessionBuilder").finish_non_exhaustive()
     }
 }
 
@@ -139,10 +140,11 @@ impl SessionBuilder {
             .take()
             .unwrap_or_default()
             .with_target_partitions(settings.target_partitions.max(1));
-        config
-            .options_mut()
-            .set("datafusion.execution.time_zone", &settings.time_zone)
+        settings
+            .time_zone
+            .parse::<arrow::array::timezone::Tz>()
             .map_err(|_| bad_time_zone(&settings.time_zone))?;
+        config.options_mut().execution.time_zone = Some(settings.time_zone.clone());
         let mut rules = self.template.physical_optimizers().to_vec();
         rules.push(Arc::new(ScopeCheck::new(scope)));
         let mut state = builder
@@ -232,12 +234,15 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(SessionStateDefaults::default_table_functions())
+        .with_optimizer_rules(optimizer::rules())
         .with_physical_optimizer_rules(physical_rules())
         .build()
 }
 
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    PhysicalOptimizer::new().rules
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.push(Arc::new(cooperate::YieldingJoins));
+    rules
 }
 
 /// What kind of relation a name stands for.
@@ -277,10 +282,16 @@ pub trait SchemaSource: std::fmt::Debug + Send + Sync {
 }
 
 /// A session bound to one catalog version, principal and scope.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BoundSession {
     state: Arc<SessionState>,
     names: Arc<names::Names>,
+}
+
+impl std::fmt::Debug for BoundSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundSession").finish_non_exhaustive()
+    }
 }
 
 impl BoundSession {

@@ -129,4 +129,6 @@ impl TableProvider for SnapshotTable {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

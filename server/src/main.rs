@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The binary `farthing`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    farthing_server::cli::run()
+}

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use farthing_engine::{Error, ErrorKind, Result};
 use farthing_sql::Frontend;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use self::cancel::Cancels;
 use self::connection::Connection;
+pub(crate) use self::encode::{json_objects, text_cells};
 use self::error::Break;
 use crate::auth::Authenticator;
 use crate::tls::ServerTls;
@@ -184,12 +186,24 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>, stop: &Stop, tasks
                 continue;
             }
         };
+        keep_alive(&socket);
         let (server, stop) = (server.clone(), stop.clone());
         tasks.spawn(async move {
             if let Err(error) = converse(socket, address, &server, stop, place).await {
                 tracing::debug!(%address, %error, "a PostgreSQL connection broke");
             }
         });
+    }
+}
+
+/// Has the operating system probe clients that are silent, so that one whose machine vanished does not hold its connection
+/// for ever.
+fn keep_alive(socket: &TcpStream) {
+    let probing = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&probing) {
+        tracing::debug!(%error, "a PostgreSQL connection is not probed");
     }
 }
 

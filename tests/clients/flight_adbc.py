@@ -16,6 +16,7 @@ import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi as dbapi
 import adbc_driver_manager
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.flight as flight
 
 URI = os.environ["FLIGHT_URI"]
@@ -54,7 +55,7 @@ def check_wrong_password():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
     except adbc_driver_manager.Error as error:
-        assert "UNAUTHENTICATED" in str(error).upper() or "Unauthenticated" in str(error), error
+        assert "UNAUTHENTICATED" in str(error), error
     else:
         raise AssertionError("a wrong password was let in")
 
@@ -98,8 +99,10 @@ def check_parameters():
         cursor.execute("SELECT $1::bigint AS n", parameters=(None,))
         assert cursor.fetchall() == [(None,)]
         rows = pa.record_batch([pa.array([1, 2, 3])], names=["$1"])
-        cursor.adbc_prepare("SELECT $1::bigint * 10 AS n")
-        cursor.execute("SELECT $1::bigint * 10 AS n", parameters=rows)
+        tenfold = "SELECT value * 10 AS n FROM generate_series(1, 5) WHERE value = $1"
+        described = cursor.adbc_prepare(tenfold)
+        assert described.types == [pa.int64()], described
+        cursor.execute(tenfold, parameters=rows)
         assert cursor.fetchall() == [(10,), (20,), (30,)]
 
 
@@ -107,7 +110,13 @@ def check_statements_without_rows():
     with connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET TimeZone TO 'Europe/Berlin'")
         cursor.execute("SHOW TimeZone")
-        assert cursor.fetchall() == [("Europe/Berlin",)]
+        rows = cursor.fetchall()
+        assert rows == [("Europe/Berlin",)], rows
+
+
+def check_executemany():
+    with connect() as connection, connection.cursor() as cursor:
+        cursor.executemany("SELECT $1::bigint", [(1,), (2,), (3,)])
 
 
 def check_errors():
@@ -116,8 +125,7 @@ def check_errors():
             try:
                 cursor.execute(text)
             except adbc_driver_manager.Error as error:
-                details = {name: value for name, value in error.details}
-                assert details.get("x-farthing-sqlstate", b"").decode() in (state, ""), (text, error.details)
+                assert (b"x-farthing-sqlstate", state.encode()) in error.details, (text, error.details)
                 for word in ("Err(", "DataFusionError", "Plan(", "panicked"):
                     assert word not in str(error), error
             else:
@@ -145,22 +153,24 @@ def check_cancel():
             raise AssertionError("the statement was not cancelled")
         took = time.monotonic() - begin
         assert took < 10, took
+        begin = time.monotonic()
         cursor.execute("SELECT 1")
         assert cursor.fetchall() == [(1,)]
+        took = time.monotonic() - begin
+        assert took < 10, f"the cancelled statement held the server up for {took:.1f} s"
 
 
 def check_million_rows():
     with connect() as connection, connection.cursor() as cursor:
         begin = time.monotonic()
         cursor.execute(MILLION)
-        rows = last = largest = 0
+        rows = total = largest = 0
         for batch in cursor.fetch_record_batch():
             rows += batch.num_rows
             largest = max(largest, batch.nbytes)
-            if batch.num_rows:
-                last = batch.column(0)[-1].as_py()
+            total += pc.sum(batch.column(0)).as_py() or 0
         took = time.monotonic() - begin
-        assert (rows, last) == (1_000_000, 1_000_000), (rows, last)
+        assert (rows, total) == (1_000_000, 500_000_500_000), (rows, total)
         assert largest <= 4 * 1024 * 1024, largest
         print(f"    {rows} rows in {took:.2f} s, largest batch {largest} bytes")
 
@@ -212,13 +222,14 @@ def main():
     for check in checks:
         if wanted and check.__name__.removeprefix("check_") not in wanted:
             continue
+        begin = time.monotonic()
         try:
             check()
-            print(f"ok      {check.__name__}")
+            print(f"ok      {check.__name__} ({time.monotonic() - begin:.1f} s)")
         except Exception:  # every check reports, whatever it met
             failed += 1
             print(f"FAILED  {check.__name__}")
-            traceback.print_exc()
+            traceback.print_exc(limit=-3)
     print(f"{failed} failed")
     return 1 if failed else 0
 

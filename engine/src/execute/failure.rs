@@ -93,6 +93,10 @@ fn of_arrow(error: &ArrowError) -> Option<Error> {
     match error {
         ArrowError::DivideByZero => Some(Error::new(ErrorKind::DivisionByZero, "division by zero")),
         ArrowError::ArithmeticOverflow(_) => Some(Error::new(ErrorKind::OutOfRange, "a number is out of range")),
+        // A number that does not fit the type it is cast to; text that is no number says "cast string".
+        ArrowError::CastError(text) if text.starts_with("Can't cast value") => {
+            Some(Error::new(ErrorKind::OutOfRange, sentence(text)))
+        }
         ArrowError::CastError(text) | ArrowError::ParseError(text) => {
             Some(Error::new(ErrorKind::BadValue, sentence(text)))
         }

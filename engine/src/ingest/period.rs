@@ -1,5 +1,6 @@
 //! The import of one period, from its manifest to its catalog version.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -311,7 +312,8 @@ impl Import<'_> {
         let lease = catalog.lease();
         let id = &self.export.id;
         match lease.document.exports.get(id) {
-            Some(export) if export.location == self.export.location => {}
+            // The Region may have been learned meanwhile; it is part of no key.
+            Some(export) if export.location.uri() == self.export.location.uri() => {}
             Some(_) => {
                 return Err(moved(&format!(
                     "the export {id} was moved to another location meanwhile"
@@ -332,12 +334,9 @@ impl Import<'_> {
             .flatten()
             .filter(|(period, _)| **period != snapshot.period);
         for (period, other) in others {
-            check_against(
-                &snapshot.columns,
-                &other.columns,
-                &snapshot.period.to_string(),
-                &period.to_string(),
-            )?;
+            let (here, there) = (snapshot.period.to_string(), period.to_string());
+            check_against(&snapshot.columns, &other.columns, &here, &there)?;
+            check_apart(&snapshot, other)?;
         }
         catalog.write_snapshot(&snapshot).await?;
         let change = Change::PutSnapshot {
@@ -347,6 +346,22 @@ impl Import<'_> {
         };
         let version = catalog.publish(&[change]).await?;
         Ok(Publication::Done(Arc::new(snapshot), version))
+    }
+}
+
+/// A file belongs to one period: in two, its rows would count twice.
+fn check_apart(snapshot: &Snapshot, other: &Snapshot) -> Result<()> {
+    let keys: HashSet<&str> = other.files.iter().map(|file| file.key.as_str()).collect();
+    match snapshot.files.iter().find(|file| keys.contains(file.key.as_str())) {
+        None => Ok(()),
+        Some(file) => Err(Error::new(
+            ErrorKind::BrokenDelivery,
+            format!(
+                "{} names the file {}, which belongs to {} already",
+                snapshot.manifest_key, file.key, other.period
+            ),
+        )
+        .with_hint("Compare the manifests of both periods; each month has files of its own.")),
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn read_stop(file: &str, error: &ParquetError) -> Stop {
         None => Stop::Failed(
             Error::new(
                 ErrorKind::BrokenDelivery,
-                format!("{file} is not a whole Parquet file: {error}"),
+                format!("{file} cannot be read as Parquet: {error}"),
             )
             .with_hint(
                 "The delivery may have been cut short: it is tried again, and AWS Support can deliver the period again.",

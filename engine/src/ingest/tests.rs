@@ -4,3 +4,4 @@ mod bed;
 mod contents;
 mod outcomes;
 mod schedule;
+mod stopped;

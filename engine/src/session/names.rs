@@ -55,6 +55,17 @@ impl Names {
         }
     }
 
+    /// Whether there is such a relation, without looking at its columns.
+    pub(super) fn knows(&self, schema: &str, name: &str) -> bool {
+        match schema {
+            SEARCH_PATH => self
+                .search_path
+                .iter()
+                .any(|schema| schema != SEARCH_PATH && self.knows(schema, name)),
+            schema => self.tables_of(schema).iter().any(|known| known == name),
+        }
+    }
+
     pub(super) fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         match schema {
             SEARCH_PATH => self
@@ -199,6 +210,6 @@ impl SchemaProvider for Tables {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.table_names().iter().any(|known| known == name)
+        self.names.knows(&self.schema, name)
     }
 }

@@ -112,7 +112,7 @@ fn require_select(body: &ast::SetExpr) -> Result<()> {
 fn require_tables(session: &BoundSession, statement: &Statement) -> DataFusionResult<()> {
     for reference in session.state.resolve_table_references(statement)? {
         let resolved = reference.clone().resolve(CATALOG, SEARCH_PATH);
-        let known = *resolved.catalog == *CATALOG && session.names.table(&resolved.schema, &resolved.table)?.is_some();
+        let known = *resolved.catalog == *CATALOG && session.names.knows(&resolved.schema, &resolved.table);
         // A name with parentheses is a function, which resolves elsewhere.
         let function = matches!(&reference, TableReference::Bare { table }
             if session.state.table_functions().contains_key(table.as_ref()));
@@ -201,11 +201,9 @@ impl BoundQuery {
     fn state(&self) -> &SessionState {
         &self.session.state
     }
-}
 
-/// Visits every logical node, subqueries included: for callers that authorise by tables and functions.
-impl BoundQuery {
-    /// Calls `visit` for every node of the plan.
+    /// Calls `visit` for every node of the logical plan, subqueries included: for callers that authorise by what a plan
+    /// names.
     pub fn visit(&self, mut visit: impl FnMut(&LogicalPlan)) -> Result<()> {
         let mut each = |plan: &LogicalPlan| -> Result<TreeNodeRecursion, DataFusionError> {
             visit(plan);

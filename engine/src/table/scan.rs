@@ -199,8 +199,10 @@ fn leaf_plan(
         pruning.push(scope_pruning(&leaf.accounts));
     }
     let config = wanted.state.config_options();
-    let mut options = TableParquetOptions::default();
-    options.global = config.execution.parquet.clone();
+    let mut options = TableParquetOptions {
+        global: config.execution.parquet.clone(),
+        ..TableParquetOptions::default()
+    };
     options.global.pushdown_filters = false;
     options.global.coerce_int96 = Some("ms".to_owned());
     let mut source = ParquetSource::new(table.columns.table.clone())

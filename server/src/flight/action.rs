@@ -15,7 +15,7 @@ use arrow_flight::{
 use bytes::Bytes;
 use farthing_engine::{ErrorKind, Result};
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::batch::schema_bytes;
 use super::error::{refuse, status, undecodable};
@@ -111,10 +111,7 @@ pub(super) async fn run(edge: &FlightEdge, session: &Arc<FlightSession>, action:
             let request: SetSessionOptionsRequest = bare(body, SET_SESSION_OPTIONS)?;
             Ok(one(&set(&edge.runner, session, request).await))
         }
-        GET_SESSION_OPTIONS => {
-            let options = get(&edge.runner, session).await.map_err(|error| status(&error))?;
-            Ok(one(&options))
-        }
+        GET_SESSION_OPTIONS => Ok(one(&get(&edge.runner, session).await)),
         CLOSE_SESSION => {
             edge.forget(session);
             let status = CloseStatus::Closed as i32;
@@ -137,7 +134,16 @@ async fn create_prepared(
 ) -> Result<Vec<Bytes>, Status> {
     no_transaction(request.transaction_id.as_ref())?;
     let prepared = prepare(&edge.frontend, &session.session, &request.query).await;
-    let statement = PreparedStatement::new(session.clone(), prepared.map_err(|error| status(&error))?);
+    let prepared = prepared.map_err(|error| {
+        let mut status = status(&error);
+        if error.kind() == ErrorKind::Unsupported {
+            // UNIMPLEMENTED says that the action is: ADBC then goes on without prepared statements, and fails elsewhere.
+            let metadata = status.metadata().clone();
+            status = Status::with_metadata(Code::InvalidArgument, status.message(), metadata);
+        }
+        status
+    })?;
+    let statement = PreparedStatement::new(session.clone(), prepared);
     // An empty dataset schema says that the statement gives no rows; drivers then run it as an update.
     let dataset_schema = match &statement.prepared.schema {
         Some(schema) => schema_bytes(schema).map_err(|error| status(&error))?,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use arrow_flight::{BasicAuth, HandshakeRequest, HandshakeResponse};
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use farthing_engine::principal::Login;
 use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
@@ -27,6 +28,11 @@ use super::token::{FlightSession, Opened, Peer, Tokens};
 const AUTHORIZATION: &str = "authorization";
 /// The header in which Flight's older clients (`ClientAuthHandler`) send the token of Handshake's payload.
 const AUTH_TOKEN_BIN: &str = "auth-token-bin";
+/// Go's Flight client, and so ADBC, leaves the padding out.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// How long a client may take to send the payload of Handshake.
 const PAYLOAD_WAIT: Duration = Duration::from_secs(10);
 /// Characters of a client's name for itself that are kept.
@@ -207,7 +213,7 @@ fn credentials_of(metadata: &MetadataMap) -> Result<Option<Credentials>, Status>
 
 /// RFC 7617: base64 of `name:password`; the name holds no colon.
 fn basic(encoded: &str) -> Result<Credentials, Status> {
-    let decoded = Zeroizing::new(BASE64_STANDARD.decode(encoded).map_err(|_| bad_header())?);
+    let decoded = Zeroizing::new(BASIC.decode(encoded).map_err(|_| bad_header())?);
     let text = std::str::from_utf8(&decoded).map_err(|_| bad_header())?;
     let (name, password) = text.split_once(':').ok_or_else(bad_header)?;
     Ok(Credentials::Basic {

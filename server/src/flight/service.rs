@@ -196,6 +196,11 @@ impl FlightEdge {
         };
         // One endpoint, as many clients read the first alone; totals stay -1, unknown.
         let info = FlightInfo::new().with_descriptor(descriptor).with_endpoint(endpoint);
+        // A statement without rows has no schema to announce. ADBC then calls DoGet at once, not when rows are fetched;
+        // nobody fetches the rows of a SET, so it would not run.
+        if schema.fields().is_empty() {
+            return Ok(info);
+        }
         Ok(FlightInfo {
             schema: schema_bytes(&schema).map_err(|error| status(&error))?,
             ..info
@@ -229,7 +234,7 @@ impl FlightEdge {
         endpoint
     }
 
-    async fn redeem(&self, session: &FlightSession, ticket: &Ticket) -> Result<FlightDataStream, Status> {
+    async fn redeem(&self, session: &FlightSession, ticket: &Arc<Ticket>) -> Result<FlightDataStream, Status> {
         let batches = self.runner.redeem(ticket).await.map_err(|error| status(&error))?;
         encode(
             ticket.schema.clone(),
@@ -249,7 +254,11 @@ impl FlightEdge {
             Command::CommandPreparedStatementQuery(command) => {
                 let statement = self.prepared_of(session, &command.prepared_statement_handle)?;
                 let binding = statement.binding().map_err(|error| status(&error))?;
-                let ticket = Ticket::new(statement.owner.clone(), statement.prepared.clone(), binding);
+                let ticket = Arc::new(Ticket::new(
+                    statement.owner.clone(),
+                    statement.prepared.clone(),
+                    binding,
+                ));
                 self.redeem(session, &ticket).await
             }
             other => {
@@ -283,7 +292,7 @@ impl FlightEdge {
                 let prepared = self
                     .prepare_text(session, &command.query, command.transaction_id.as_ref())
                     .await?;
-                self.runner.run_update(session, prepared, no_values()).await
+                self.runner.run_update(session, &prepared, no_values()).await
             }
             Command::CommandPreparedStatementQuery(command) => {
                 let handle = &command.prepared_statement_handle;
@@ -303,7 +312,7 @@ impl FlightEdge {
                     None => statement.binding().map_err(|error| status(&error))?,
                 };
                 self.runner
-                    .run_update(&statement.owner, statement.prepared.clone(), binding)
+                    .run_update(&statement.owner, &statement.prepared, binding)
                     .await
             }
             other => return Err(not_offered(other)),

@@ -235,29 +235,33 @@ fn reason(error: &Error) -> OptionError {
     }
 }
 
-/// The options of a session: catalog, schema, and what the client set.
-///
-/// # Errors
-/// If the session cannot say what its schema is.
-pub(super) async fn get(runner: &Runner, session: &FlightSession) -> Result<GetSessionOptionsResult> {
-    let path = runner.run_text(session, "SHOW search_path").await?;
-    let path = path
-        .iter()
-        .find(|batch| batch.num_rows() > 0 && batch.num_columns() > 0)
-        .and_then(|batch| batch.column(0).as_string_opt::<i32>())
-        .map(|texts| texts.value(0).to_owned())
-        .unwrap_or_default();
+/// The options of a session: catalog, schema, and what the client set. The schema is left out where the session cannot
+/// say it, as in a failed transaction.
+pub(super) async fn get(runner: &Runner, session: &FlightSession) -> GetSessionOptionsResult {
+    let schema = match runner.run_text(session, "SHOW search_path").await {
+        Ok(batches) => batches
+            .iter()
+            .find(|batch| batch.num_rows() > 0 && batch.num_columns() > 0)
+            .and_then(|batch| batch.column(0).as_string_opt::<i32>())
+            .map(|texts| first_schema(texts.value(0))),
+        Err(error) => {
+            tracing::debug!(%error, "the session's schema is not known");
+            None
+        }
+    };
     let mut result = GetSessionOptionsResult::default();
     let mut put = |name: &str, value: OptionValue| {
         let value = SessionOptionValue { value: Some(value) };
         result.session_options.insert(name.to_owned(), value);
     };
     put(CATALOG_OPTION, OptionValue::Text(CATALOG.to_owned()));
-    put(SCHEMA_OPTION, OptionValue::Text(first_schema(&path)));
+    if let Some(schema) = schema {
+        put(SCHEMA_OPTION, OptionValue::Text(schema));
+    }
     for (name, value) in session.options.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         put(name, value.clone());
     }
-    Ok(result)
+    result
 }
 
 /// The schema that a search path names first, `"$user"` left out: no schema is called like a login.

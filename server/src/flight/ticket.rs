@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::FlightLimits;
 use super::batch::{Batches, batch_bytes};
+use super::error::defect;
 use super::prepared::{Binding, no_values, prepare};
 use super::token::FlightSession;
 
@@ -95,7 +96,7 @@ impl Ticket {
     pub(super) fn new(owner: Arc<FlightSession>, prepared: Prepared, binding: Binding) -> Self {
         Self {
             schema: announced_schema(&prepared),
-            cancel: owner.cancel.child_token(),
+            cancel: cancel_of(&owner, &prepared),
             work: if acts(&prepared) {
                 Work::Acts(Mutex::new(Outcome::NotRun(binding)))
             } else {
@@ -114,12 +115,23 @@ pub(super) fn acts(prepared: &Prepared) -> bool {
     prepared.schema.is_none() || prepared.statement.redacted().starts_with("CALL ")
 }
 
+/// What cancels a statement. One that acts goes on when its client goes away or closes its session, as nothing may stop it
+/// between two effects; it stops when it is asked to, and when the server does.
+fn cancel_of(owner: &FlightSession, prepared: &Prepared) -> CancellationToken {
+    if acts(prepared) {
+        owner.stop.child_token()
+    } else {
+        owner.cancel.child_token()
+    }
+}
+
 /// The schema that FlightInfo, prepared result and stream all carry.
 pub(super) fn announced_schema(prepared: &Prepared) -> SchemaRef {
     prepared.schema.clone().unwrap_or_else(|| Arc::new(Schema::empty()))
 }
 
-/// Runs statements.
+/// Runs statements. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Runner {
     frontend: Frontend,
     /// One permit for each KiB of results that tickets may keep.
@@ -137,31 +149,26 @@ impl Runner {
         }
     }
 
-    /// The rows of a ticket. Dropping the stream cancels the run.
-    pub(super) async fn redeem(&self, ticket: &Ticket) -> Result<Batches> {
-        let cancel = ticket.cancel.child_token();
-        let guard = cancel.clone().drop_guard();
-        let run = |binding: &Binding| Run {
+    fn run(&self, owner: &FlightSession, prepared: &Prepared, binding: &Binding, cancel: CancellationToken) -> Run {
+        Run {
             frontend: self.frontend.clone(),
-            session: ticket.owner.session.clone(),
-            prepared: ticket.prepared.clone(),
+            session: owner.session.clone(),
+            prepared: prepared.clone(),
             binding: binding.clone(),
             cancel,
+        }
+    }
+
+    /// The rows of a ticket. Dropping the stream cancels a statement that reads.
+    pub(super) async fn redeem(&self, ticket: &Arc<Ticket>) -> Result<Batches> {
+        let Work::Reads(binding) = &ticket.work else {
+            let (runner, ticket) = (self.clone(), ticket.clone());
+            return finish(async move { runner.act(&ticket).await }).await;
         };
-        let batches = match &ticket.work {
-            Work::Reads(binding) => run(binding).start().await?,
-            Work::Acts(outcome) => {
-                let mut outcome = outcome.lock().await;
-                match &*outcome {
-                    Outcome::Kept { batches, .. } => return Ok(stored(batches.clone())),
-                    Outcome::Failed(failure) => return Err(failure.error()),
-                    Outcome::NotRun(binding) => {
-                        let run = run(binding);
-                        self.run_once(&mut outcome, run).await?
-                    }
-                }
-            }
-        };
+        let cancel = ticket.cancel.child_token();
+        let guard = cancel.clone().drop_guard();
+        let run = self.run(&ticket.owner, &ticket.prepared, binding, cancel);
+        let batches = run.start().await?;
         // The guard lives as long as the stream.
         Ok(batches
             .map(move |batch| {
@@ -171,9 +178,25 @@ impl Runner {
             .boxed())
     }
 
+    /// The rows of a ticket whose statement acts: of its run, or of the run that it had before.
+    async fn act(&self, ticket: &Ticket) -> Result<Batches> {
+        let Work::Acts(outcome) = &ticket.work else {
+            return Err(Error::defect("a statement that reads was to be run once"));
+        };
+        let mut outcome = outcome.lock().await;
+        match &*outcome {
+            Outcome::Kept { batches, .. } => Ok(stored(batches.clone())),
+            Outcome::Failed(failure) => Err(failure.error()),
+            Outcome::NotRun(binding) => {
+                let run = self.run(&ticket.owner, &ticket.prepared, binding, ticket.cancel.clone());
+                self.run_once(&mut outcome, run).await
+            }
+        }
+    }
+
     /// Runs a statement that acts to its end and keeps its result, if that is small enough.
     async fn run_once(&self, outcome: &mut Outcome, run: Run) -> Result<Batches> {
-        // Should this call be dropped on the way, the statement must not run again.
+        // Should this task end on the way, the statement must not run again.
         *outcome = Outcome::Failed(Failure::spent(ErrorKind::Cancelled, "was cut off while it ran"));
         let mut batches = run
             .start()
@@ -204,33 +227,29 @@ impl Runner {
 
     /// Runs a statement for its effect and drops its rows. Gives the number of rows that it changed: none for a
     /// statement without rows, -1 (unknown, in Flight SQL's words) for one with.
-    pub(super) async fn run_update(&self, owner: &FlightSession, prepared: Prepared, binding: Binding) -> Result<i64> {
-        let cancel = owner.cancel.child_token();
-        let _guard = cancel.clone().drop_guard();
-        let changed = if prepared.schema.is_some() { -1 } else { 0 };
-        let run = Run {
-            frontend: self.frontend.clone(),
-            session: owner.session.clone(),
-            prepared,
-            binding,
-            cancel,
+    pub(super) async fn run_update(&self, owner: &FlightSession, prepared: &Prepared, binding: Binding) -> Result<i64> {
+        let cancel = cancel_of(owner, prepared);
+        let run = self.run(owner, prepared, &binding, cancel.clone());
+        let work = async move {
+            let mut batches = run.start().await?;
+            while batches.try_next().await?.is_some() {}
+            Ok(())
         };
-        let mut batches = run.start().await?;
-        while batches.try_next().await?.is_some() {}
-        Ok(changed)
+        if acts(prepared) {
+            finish(work).await?;
+        } else {
+            let _guard = cancel.drop_guard();
+            work.await?;
+        }
+        Ok(if prepared.schema.is_some() { -1 } else { 0 })
     }
 
     /// Runs a short statement of our own in a client's session and collects its rows.
     pub(super) async fn run_text(&self, owner: &FlightSession, sql: &str) -> Result<Vec<RecordBatch>> {
         let cancel = owner.cancel.child_token();
         let _guard = cancel.clone().drop_guard();
-        let run = Run {
-            frontend: self.frontend.clone(),
-            session: owner.session.clone(),
-            prepared: prepare(&self.frontend, &owner.session, sql).await?,
-            binding: no_values(),
-            cancel,
-        };
+        let prepared = prepare(&self.frontend, &owner.session, sql).await?;
+        let run = self.run(owner, &prepared, &no_values(), cancel);
         run.start().await?.try_collect().await
     }
 }
@@ -276,6 +295,12 @@ impl Run {
             Response::Done { .. } => stored(Vec::new()),
         })
     }
+}
+
+/// Runs work to its end in a task of its own, also when the caller is dropped.
+async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|error| defect("a statement's task ended early", error))?
 }
 
 fn stored(batches: Vec<RecordBatch>) -> Batches {

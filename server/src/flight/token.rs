@@ -30,8 +30,10 @@ pub(super) struct FlightSession {
     pub(super) login: Login,
     /// The SQL session.
     pub(super) session: Session,
-    /// Cancels everything that runs in the session.
+    /// Cancels what reads in the session.
     pub(super) cancel: CancellationToken,
+    /// Cancelled when the server stops.
+    pub(super) stop: CancellationToken,
     /// The options that the client set and that are not read back from the SQL session.
     pub(super) options: Mutex<BTreeMap<String, OptionValue>>,
     key: Key,
@@ -111,6 +113,7 @@ impl Tokens {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             session: self.frontend.open_session(login.principal(), origin),
             cancel: self.stop.child_token(),
+            stop: self.stop.clone(),
             options: Mutex::default(),
             key,
             login,
@@ -119,7 +122,7 @@ impl Tokens {
         Ok(Opened { session, ended })
     }
 
-    /// Ends a session: its token is worth nothing any more, and what runs in it is cancelled.
+    /// Ends a session: its token is worth nothing any more, and what reads in it is cancelled.
     pub(super) fn end(&self, session: &FlightSession) {
         self.store.remove(&session.key);
         session.cancel.cancel();

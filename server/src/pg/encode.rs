@@ -3,6 +3,7 @@
 mod column;
 mod json;
 pub(super) mod numeric;
+mod shown;
 pub(super) mod text;
 
 use bytes::{BufMut, BytesMut};
@@ -10,6 +11,7 @@ use datafusion::arrow::array::RecordBatch;
 use farthing_engine::Error;
 
 use self::column::Column;
+pub(crate) use self::shown::{json_objects, text_cells};
 use super::error::PgError;
 
 /// A batch prepared for being written row by row.

@@ -53,7 +53,7 @@ impl<'a> Sources<'a> {
         };
         match self.delivered(name) {
             Some((column, delivered)) if fits(delivered) => match r#type {
-                CostType::Text => nullif(column, lit("")),
+                CostType::Text => nullif(column, text("")),
                 CostType::Money => exact_amount(column),
                 _ => column,
             },
@@ -82,7 +82,7 @@ impl<'a> Sources<'a> {
     }
 
     pub fn constant(&self, text: &str) -> Expr {
-        lit(ScalarValue::Utf8View(Some(text.to_owned())))
+        self::text(text)
     }
 
     pub fn export(&self) -> Expr {
@@ -104,7 +104,7 @@ impl<'a> Sources<'a> {
 
     fn is_kind(&self, kinds: &[&str]) -> Expr {
         self.kind()
-            .in_list(kinds.iter().map(|kind| lit(*kind)).collect(), false)
+            .in_list(kinds.iter().map(|kind| text(kind)).collect(), false)
     }
 
     /// `product['product_name']`; the product code where the map lacks it.
@@ -112,7 +112,7 @@ impl<'a> Sources<'a> {
         let code = self.text("line_item_product_code");
         Ok(match self.delivered("product") {
             Some((product, DataType::Map(..))) => {
-                coalesce(vec![nullif(get_field(product, "product_name"), lit("")), code])
+                coalesce(vec![nullif(get_field(product, "product_name"), text("")), code])
             }
             _ => code,
         })
@@ -129,22 +129,22 @@ impl<'a> Sources<'a> {
             // As AWS's own page spells it once.
             "FlateRateSubscription",
         ];
-        when(self.is_kind(&["Tax"]), lit("Tax"))
-            .when(self.is_kind(&["Credit"]), lit("Credit"))
-            .when(self.is_kind(&purchases), lit("Purchase"))
+        when(self.is_kind(&["Tax"]), text("Tax"))
+            .when(self.is_kind(&["Credit"]), text("Credit"))
+            .when(self.is_kind(&purchases), text("Purchase"))
             .when(
                 self.is_kind(&["Refund"])
                     .and(self.text("line_item_tax_type").is_not_null()),
-                lit("Tax"),
+                text("Tax"),
             )
-            .otherwise(lit("Usage"))
+            .otherwise(text("Usage"))
     }
 
     pub fn charge_class(&self) -> DataFusionResult<Expr> {
         let refund = self
             .is_kind(&["Refund"])
-            .or(self.text("bill_bill_type").eq(lit("Refund")));
-        when(refund, lit("Correction")).end()
+            .or(self.text("bill_bill_type").eq(text("Refund")));
+        when(refund, text("Correction")).end()
     }
 
     pub fn charge_frequency(&self) -> DataFusionResult<Expr> {
@@ -155,22 +155,25 @@ impl<'a> Sources<'a> {
             "FlateRateSubscription",
         ];
         when(self.is_kind(&["Tax"]), null(CostType::Text))
-            .when(self.is_kind(&recurring), lit("Recurring"))
+            .when(self.is_kind(&recurring), text("Recurring"))
             .when(
                 self.is_kind(&["Fee", "SavingsPlanUpfrontFee", "Credit", "Refund"]),
-                lit("One-Time"),
+                text("One-Time"),
             )
-            .otherwise(lit("Usage-Based"))
+            .otherwise(text("Usage-Based"))
     }
 
     /// Tax is never priced (FOCUS 1.2, PricingCategory); the Spot test is that of the AWS dashboards (section 5.3).
     pub fn pricing_category(&self) -> DataFusionResult<Expr> {
-        let spot = strpos(self.text("line_item_usage_type"), lit("Spot")).gt(lit(0));
+        let spot = strpos(self.text("line_item_usage_type"), text("Spot")).gt(lit(0));
         when(self.is_kind(&["Tax"]), null(CostType::Text))
-            .when(self.is_kind(&["Credit"]), lit("Other"))
-            .when(self.first(&[SAVINGS_PLAN, RESERVATION]).is_not_null(), lit("Committed"))
-            .when(spot, lit("Dynamic"))
-            .otherwise(lit("Standard"))
+            .when(self.is_kind(&["Credit"]), text("Other"))
+            .when(
+                self.first(&[SAVINGS_PLAN, RESERVATION]).is_not_null(),
+                text("Committed"),
+            )
+            .when(spot, text("Dynamic"))
+            .otherwise(text("Standard"))
     }
 
     /// `value` on rows that count as usage (section 5.2), and whose usage is not in a parent row already (section 5.6).
@@ -180,8 +183,8 @@ impl<'a> Sources<'a> {
     }
 
     pub fn by_commitment(&self, savings_plan: &str, reservation: &str) -> DataFusionResult<Expr> {
-        when(self.text(SAVINGS_PLAN).is_not_null(), lit(savings_plan))
-            .when(self.text(RESERVATION).is_not_null(), lit(reservation))
+        when(self.text(SAVINGS_PLAN).is_not_null(), text(savings_plan))
+            .when(self.text(RESERVATION).is_not_null(), text(reservation))
             .end()
     }
 
@@ -189,11 +192,11 @@ impl<'a> Sources<'a> {
         let unused = self.amortized(Basis::Gross)?.not_eq(zero());
         when(
             self.is_kind(&["SavingsPlanCoveredUsage", "DiscountedUsage"]),
-            lit("Used"),
+            text("Used"),
         )
         .when(
             self.is_kind(&["SavingsPlanRecurringFee", "RIFee"]).and(unused),
-            lit("Unused"),
+            text("Unused"),
         )
         .end()
     }
@@ -281,7 +284,7 @@ impl<'a> Sources<'a> {
             "savings_plan_net_recurring_commitment_for_billing_period",
             "savings_plan_recurring_commitment_for_billing_period",
         );
-        let all_upfront = self.text("savings_plan_payment_option").eq(lit("All Upfront"));
+        let all_upfront = self.text("savings_plan_payment_option").eq(text("All Upfront"));
         when(col(HAS_NET_COSTS).and(all_upfront), upfront)
             .when(col(HAS_NET_COSTS), recurring)
             .otherwise(gross.clone())
@@ -291,6 +294,11 @@ impl<'a> Sources<'a> {
 fn null(r#type: CostType) -> Expr {
     let null = ScalarValue::try_from(&r#type.arrow()).unwrap_or(ScalarValue::Null);
     lit(null)
+}
+
+/// A literal of the type that text columns have, so that no comparison casts a column.
+fn text(text: &str) -> Expr {
+    lit(ScalarValue::Utf8View(Some(text.to_owned())))
 }
 
 fn zero() -> Expr {

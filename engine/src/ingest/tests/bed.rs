@@ -55,11 +55,23 @@ impl Clock for HandClock {
     }
 }
 
+/// The present as stores in memory see it, which stamp objects by the machine's clock.
+fn store_time() -> DateTime<Utc> {
+    let (store, path) = (InMemory::new(), Path::from("now"));
+    store.put(&path, PutPayload::new()).now_or_never().unwrap().unwrap();
+    store.head(&path).now_or_never().unwrap().unwrap().last_modified
+}
+
 type Fault = Box<dyn FnMut(&Path) -> Option<object_store::Error> + Send>;
 
-/// A store that counts what is asked of it, and asks a fault before each read.
+/// A store that counts what is asked of it, asks a fault before each read, and ends its writes when told to.
+#[derive(Default)]
 pub(super) struct Meddled {
     pub(super) inner: InMemory,
+    /// An export's bucket: reads must be pinned, and listing must decide nothing.
+    bucket: bool,
+    /// Writes that still succeed.
+    pub(super) writes_left: Mutex<Option<usize>>,
     pub(super) reads: Mutex<Vec<String>>,
     pub(super) fault: Mutex<Option<Fault>>,
 }
@@ -79,6 +91,12 @@ impl fmt::Debug for Meddled {
 #[async_trait]
 impl ObjectStore for Meddled {
     async fn put_opts(&self, to: &Path, bytes: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        if let Some(left) = self.writes_left.lock().unwrap().as_mut() {
+            *left = left.checked_sub(1).ok_or_else(|| object_store::Error::Generic {
+                store: "state",
+                source: "the disk is gone".into(),
+            })?;
+        }
         self.inner.put_opts(to, bytes, options).await
     }
 
@@ -92,10 +110,8 @@ impl ObjectStore for Meddled {
 
     async fn get_opts(&self, from: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         let what = if options.head { "HEAD" } else { "GET" };
-        assert!(
-            options.head || options.if_match.is_some(),
-            "a read of {from} is not pinned"
-        );
+        let pinned = options.head || options.if_match.is_some();
+        assert!(pinned || !self.bucket, "a read of {from} is not pinned");
         self.reads.lock().unwrap().push(format!("{what} {from}"));
         let error = self.fault.lock().unwrap().as_mut().and_then(|fault| fault(from));
         match error {
@@ -112,7 +128,8 @@ impl ObjectStore for Meddled {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        panic!("listing decides what is data: {prefix:?}")
+        assert!(!self.bucket, "listing decides what is data: {prefix:?}");
+        self.inner.list(prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
@@ -170,7 +187,7 @@ impl Bucket {
             },
             key: format!("p/e/metadata/BILLING_PERIOD={period}/e-Manifest.json"),
             e_tag: format!("\"manifest-{count}\""),
-            last_modified: Utc::now(),
+            last_modified: store_time(),
         };
         self.manifests.lock().unwrap().insert(month(period), delivered);
     }
@@ -232,7 +249,7 @@ impl ExportSource for Bucket {
 
 /// Everything around one importer.
 pub(super) struct Bed {
-    pub(super) state: Arc<dyn ObjectStore>,
+    pub(super) state: Arc<Meddled>,
     pub(super) bucket: Arc<Bucket>,
     pub(super) clock: Arc<HandClock>,
     pub(super) catalog: Arc<Catalog>,
@@ -268,9 +285,8 @@ impl Bed {
 
     pub(super) async fn with(limits: Limits) -> Self {
         let files = Meddled {
-            inner: InMemory::new(),
-            reads: Mutex::default(),
-            fault: Mutex::default(),
+            bucket: true,
+            ..Meddled::default()
         };
         let bucket = Arc::new(Bucket {
             files: Arc::new(files),
@@ -280,19 +296,20 @@ impl Bed {
             unreadable: Mutex::default(),
             deliveries: Mutex::default(),
         });
-        let clock = Arc::new(HandClock(tokio::sync::watch::Sender::new(Utc::now())));
-        let bed = Self::over(Arc::new(InMemory::new()), bucket, clock, limits).await;
+        let clock = Arc::new(HandClock(tokio::sync::watch::Sender::new(store_time())));
+        let bed = Self::over(Arc::default(), bucket, clock, limits).await;
         let change = Change::PutExport(export(in_bucket()));
         bed.catalog.publish(&[change]).await.unwrap();
         bed
     }
 
-    async fn over(state: Arc<dyn ObjectStore>, bucket: Arc<Bucket>, clock: Arc<HandClock>, limits: Limits) -> Self {
+    async fn over(state: Arc<Meddled>, bucket: Arc<Bucket>, clock: Arc<HandClock>, limits: Limits) -> Self {
         let hands: Arc<dyn Clock> = Arc::<HandClock>::clone(&clock);
         let source: Arc<dyn ExportSource> = Arc::<Bucket>::clone(&bucket);
-        let catalog = Catalog::open(Arc::clone(&state), Arc::clone(&hands)).await.unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::<Meddled>::clone(&state);
+        let catalog = Catalog::open(Arc::clone(&store), Arc::clone(&hands)).await.unwrap();
         let catalog = Arc::new(catalog);
-        let runs = History::open(Arc::clone(&state), "runs/imports", 100).await.unwrap();
+        let runs = History::open(store, "runs/imports", 100).await.unwrap();
         let runs = Arc::new(runs);
         let importer = Importer::new(
             Arc::clone(&catalog),

@@ -2,9 +2,6 @@
 
 use std::sync::Mutex;
 
-use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
-
 use super::super::*;
 use super::bed::*;
 use crate::catalog::Change;
@@ -124,11 +121,11 @@ async fn broken_deliveries_fail_and_the_former_snapshot_stands() {
         *byte ^= 0x5a;
     }
     let cases: [(Vec<u8>, &str); 4] = [
-        (whole[..whole.len() - 7].to_vec(), "is not a whole Parquet file"),
-        (whole[..3].to_vec(), "is not a whole Parquet file"),
+        (whole[..whole.len() - 7].to_vec(), "cannot be read as Parquet"),
+        (whole[..3].to_vec(), "cannot be read as Parquet"),
         (
             b"<html>this is no Parquet file at all</html>".to_vec(),
-            "is not a whole Parquet file",
+            "cannot be read as Parquet",
         ),
         (corrupt, "e-00001"),
     ];
@@ -179,6 +176,13 @@ async fn a_file_named_twice_counts_once() {
         let outcome = bed.outcome().await;
         assert!(outcome.contains(message), "{outcome}");
     }
+    // Nor does a file count in two periods.
+    bed.bucket.write_manifest("2026-07", &[FIRST]);
+    let outcomes = bed.outcomes().await;
+    assert!(
+        outcomes["2026-07"].contains("which belongs to 2026-06 already"),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]
@@ -393,94 +397,6 @@ async fn an_export_that_is_removed_or_moved_meanwhile_gets_no_snapshot() {
         assert!(outcome.contains(message), "{outcome}");
         assert!(bed.snapshot("2026-06").is_none());
     }
-}
-
-#[tokio::test]
-async fn cancelled_imports_publish_nothing_and_can_be_run_again() {
-    let bed = Bed::new().await;
-    bed.bucket.deliver("2026-06", &[one_row(1.0)]);
-    let cancel = CancellationToken::new();
-    let trigger = cancel.clone();
-    bed.bucket.set_fault(move |_| {
-        trigger.cancel();
-        None
-    });
-    let stopped = bed.importer.import_export(&export_id(), &NoProgress, &cancel).await;
-    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
-    assert!(bed.snapshot("2026-06").is_none());
-    assert_eq!(
-        bed.run(Some("2026-06")).unwrap().message.unwrap(),
-        "the import was cancelled"
-    );
-    let before = bed.importer.import_export(&export_id(), &NoProgress, &cancel).await;
-    assert_eq!(
-        before.unwrap_err().kind(),
-        ErrorKind::Cancelled,
-        "cancelled before it began"
-    );
-    assert_eq!(bed.outcome().await, "published");
-}
-
-#[tokio::test]
-async fn a_crash_between_the_writes_loses_nothing() {
-    let bed = Bed::new().await;
-    bed.bucket.deliver("2026-06", &[one_row(1.0)]);
-    // Dropped at its n-th read, which is what a crash leaves behind.
-    for polls in 1..6 {
-        let never = CancellationToken::new();
-        let id = export_id();
-        let import = bed.importer.import_export(&id, &NoProgress, &never);
-        let dropped = Mutex::new(polls);
-        let (send, stop) = tokio::sync::oneshot::channel::<()>();
-        let send = Mutex::new(Some(send));
-        bed.bucket.set_fault(move |_| {
-            let mut left = dropped.lock().unwrap();
-            *left -= 1;
-            if *left == 0 {
-                send.lock().unwrap().take();
-            }
-            None
-        });
-        tokio::select! { biased; _ = stop => {}, done = import => { done.unwrap(); } }
-    }
-    let restarted = bed.again().await;
-    *bed.bucket.files.fault.lock().unwrap() = None;
-    let outcome = restarted.outcome().await;
-    assert!(["published", "unchanged"].contains(&outcome.as_str()), "{outcome}");
-    assert_eq!(restarted.snapshot("2026-06").unwrap().rows(), 1);
-    assert!(restarted.runs.entries().iter().all(|(_, run)| run.state.is_final()));
-}
-
-#[tokio::test]
-async fn an_interrupted_run_is_closed_when_the_next_delivery_comes() {
-    let bed = Bed::new().await;
-    bed.bucket.deliver("2026-06", &[one_row(1.0)]);
-    assert_eq!(bed.outcome().await, "published");
-    let (id, run) = bed.runs.entries().pop().unwrap();
-    let mut open = ImportRun::clone(&run);
-    open.state = ImportState::Validating;
-    open.manifest_e_tag = Some("\"before\"".to_owned());
-    bed.runs.put(&id, &open).await.unwrap();
-    bed.bucket.deliver("2026-06", &[one_row(2.0)]);
-    assert_eq!(bed.outcome().await, "published");
-    let states: Vec<ImportState> = bed.runs.entries().iter().map(|(_, run)| run.state).collect();
-    assert_eq!(states, [ImportState::Failed, ImportState::Published]);
-}
-
-#[tokio::test]
-async fn a_state_store_that_refuses_leaves_the_former_version() {
-    let bed = Bed::new().await;
-    bed.bucket.deliver("2026-06", &[one_row(1.0)]);
-    assert_eq!(bed.outcome().await, "published");
-    let former = bed.catalog.lease().document.version;
-    // A document that is no JSON stands where the next version would go.
-    let next = Path::from(format!("catalog/{:020}.json", former + 1));
-    bed.state.put(&next, PutPayload::from_static(b"{")).await.unwrap();
-    bed.bucket.deliver("2026-06", &[one_row(2.0)]);
-    let never = CancellationToken::new();
-    let failed = bed.importer.import_export(&export_id(), &NoProgress, &never).await;
-    assert_eq!(failed.unwrap_err().kind(), ErrorKind::State);
-    assert_eq!(bed.catalog.lease().document.version, former);
 }
 
 #[tokio::test]
