@@ -93,7 +93,7 @@ impl Names {
     }
 
     /// The schema that is looked up before the search path.
-    fn implicit_schema(&self) -> impl Iterator<Item = &'static str> {
+    fn implicit_schema(&self) -> impl Iterator<Item = &str> {
         self.further
             .iter()
             .filter_map(|further| further.schemas().first().copied())

@@ -22,7 +22,12 @@ const LEFT_OUT: [&str; 2] = ["extract_leaf_expressions", "push_down_leaf_project
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(OptimizeProjections::new()), Arc::new(BlankComparison)];
-    rules.extend(Optimizer::new().rules.into_iter().filter(|rule| !LEFT_OUT.contains(&rule.name())));
+    rules.extend(
+        Optimizer::new()
+            .rules
+            .into_iter()
+            .filter(|rule| !LEFT_OUT.contains(&rule.name())),
+    );
     rules
 }
 
@@ -48,10 +53,15 @@ impl OptimizerRule for BlankComparison {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Filter(filter) = plan else { return Ok(Transformed::no(plan)) };
+        let LogicalPlan::Filter(filter) = plan else {
+            return Ok(Transformed::no(plan));
+        };
         match compared(&filter.predicate) {
             None => Ok(Transformed::no(LogicalPlan::Filter(filter))),
-            Some(predicate) => Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?))),
+            Some(predicate) => Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(
+                predicate,
+                filter.input,
+            )?))),
         }
     }
 }
@@ -59,7 +69,11 @@ impl OptimizerRule for BlankComparison {
 /// The predicate rewritten, or `None` where nothing of it is such a comparison. Looks through AND and OR alone.
 fn compared(predicate: &Expr) -> Option<Expr> {
     match predicate {
-        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::And | Operator::Or),
+            right,
+        }) => {
             let (new_left, new_right) = (compared(left), compared(right));
             if new_left.is_none() && new_right.is_none() {
                 return None;
@@ -71,7 +85,11 @@ fn compared(predicate: &Expr) -> Option<Expr> {
                 right: side(new_right, right),
             }))
         }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => {
             let (column, literal) = match (blank_as_null(left), blank_as_null(right)) {
                 (Some(column), None) => (column, right),
                 (None, Some(column)) => (column, left),
@@ -79,16 +97,20 @@ fn compared(predicate: &Expr) -> Option<Expr> {
             };
             is_text(literal).then(|| column.clone().eq(literal.as_ref().clone()))
         }
-        Expr::InList(InList { expr, list, negated: false }) if list.iter().all(is_text) => {
-            Some(blank_as_null(expr)?.clone().in_list(list.clone(), false))
-        }
+        Expr::InList(InList {
+            expr,
+            list,
+            negated: false,
+        }) if list.iter().all(is_text) => Some(blank_as_null(expr)?.clone().in_list(list.clone(), false)),
         _ => None,
     }
 }
 
 /// The column of `nullif(column, '')`.
 fn blank_as_null(expr: &Expr) -> Option<&Expr> {
-    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
+        return None;
+    };
     match args.as_slice() {
         [column @ Expr::Column(_), Expr::Literal(blank, _)] if func.name() == "nullif" => {
             (text_of(blank) == Some("")).then_some(column)
