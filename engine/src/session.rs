@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
+use datafusion::catalog::TableProvider;
 use datafusion::common::config::Dialect;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
@@ -25,6 +27,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -129,6 +132,7 @@ impl SessionBuilder {
             files: self.files.clone(),
             system: Arc::clone(&self.system),
             search_path: settings.search_path.clone(),
+            further: None,
         });
         let mut builder = SessionStateBuilder::new_from_existing(self.template.clone());
         let mut config = builder
@@ -263,6 +267,20 @@ pub struct TableEntry {
     pub columns: SchemaRef,
 }
 
+/// Schemas and functions that a bound session has besides the engine's own: catalogs that clients look around in.
+///
+/// Its tables hold rows in memory. They are not listed by [`BoundSession::tables`].
+pub trait SchemaSource: std::fmt::Debug + Send + Sync {
+    /// The schemas. Unqualified names are looked up in the first one before the search path.
+    fn schemas(&self) -> &'static [&'static str];
+
+    /// The table of that name, if there is one.
+    fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>>;
+
+    /// Scalar functions, by their names without schema.
+    fn functions(&self) -> Vec<Arc<ScalarUDF>>;
+}
+
 /// A session bound to one catalog version, principal and scope.
 #[derive(Clone)]
 pub struct BoundSession {
@@ -291,6 +309,23 @@ impl BoundSession {
     /// statement says why.
     pub fn tables(&self) -> Vec<TableEntry> {
         self.names.entries()
+    }
+
+    /// The session with the schemas and functions of `source`. What a statement sees of billing files does not change.
+    /// Error: `Defect` if a function cannot be registered.
+    pub fn with_schemas(self, source: Arc<dyn SchemaSource>) -> Result<Self> {
+        let mut state = Arc::unwrap_or_clone(self.state);
+        for function in source.functions() {
+            state.register_udf(function).map_err(datafusion_error)?;
+        }
+        let mut names = Arc::unwrap_or_clone(self.names);
+        names.further = Some(source);
+        let names = Arc::new(names);
+        state.register_catalog_list(Arc::new(names::OneCatalog(Arc::clone(&names))));
+        Ok(Self {
+            state: Arc::new(state),
+            names,
+        })
     }
 
     /// Plans one statement: a query, or `EXPLAIN` of one. Makes no request. Errors: `Unsupported` for every other

@@ -4,6 +4,7 @@
 //! crate opens no socket, speaks to no AWS service and builds no DataFusion session; the engine does the last.
 
 mod builtin;
+mod compat;
 mod edge;
 pub mod frontend;
 mod names;

@@ -19,6 +19,7 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -46,7 +47,8 @@ impl PhysicalOptimizerRule for YieldingJoins {
                 .into_iter()
                 .map(|input| Yielding::over(Arc::clone(input)))
                 .collect();
-            let plan = plan.with_new_children(inputs)?;
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            let plan = plan.replace_children(inputs, options)?;
             Ok(Transformed::yes(
                 Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>
             ))

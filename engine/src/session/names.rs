@@ -9,7 +9,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
-use super::{CATALOG, TableEntry, TableKind};
+use super::{CATALOG, SchemaSource, TableEntry, TableKind};
 use crate::costs;
 use crate::error::Result;
 use crate::id::ExportId;
@@ -23,11 +23,13 @@ pub(super) const SEARCH_PATH: &str = "\u{1}search_path";
 const SCHEMAS: [&str; 3] = ["public", "exports", "system"];
 
 /// Everything that a bound session can name.
+#[derive(Clone)]
 pub(super) struct Names {
     pub view: SystemView,
     pub files: Files,
     pub system: Arc<[Arc<dyn SystemTable>]>,
     pub search_path: Vec<String>,
+    pub further: Option<Arc<dyn SchemaSource>>,
 }
 
 impl fmt::Debug for Names {
@@ -67,9 +69,9 @@ impl Names {
     pub(super) fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         match schema {
             SEARCH_PATH => self
-                .search_path
-                .iter()
-                .filter(|schema| schema.as_str() != SEARCH_PATH)
+                .implicit_schema()
+                .chain(self.search_path.iter().map(String::as_str))
+                .filter(|schema| *schema != SEARCH_PATH)
                 .find_map(|schema| self.table(schema, name).transpose())
                 .transpose(),
             "public" if name == costs::COSTS => {
@@ -83,8 +85,28 @@ impl Names {
                     view: self.view.clone(),
                 }) as Arc<dyn TableProvider>
             })),
-            _ => Ok(None),
+            _ => match &self.further {
+                Some(further) if further.schemas().contains(&schema) => further.table(schema, name),
+                _ => Ok(None),
+            },
         }
+    }
+
+    /// The schema that is looked up before the search path.
+    fn implicit_schema(&self) -> impl Iterator<Item = &str> {
+        self.further
+            .iter()
+            .filter_map(|further| further.schemas().first().copied())
+    }
+
+    /// Whether there is a schema of this name, listed or not.
+    fn has_schema(&self, name: &str) -> bool {
+        name == SEARCH_PATH
+            || SCHEMAS.contains(&name)
+            || self
+                .further
+                .as_ref()
+                .is_some_and(|further| further.schemas().contains(&name))
     }
 
     fn export(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -162,7 +184,7 @@ impl CatalogProvider for Schemas {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        (name == SEARCH_PATH || SCHEMAS.contains(&name)).then(|| {
+        self.0.has_schema(name).then(|| {
             Arc::new(Tables {
                 names: Arc::clone(&self.0),
                 schema: name.to_owned(),

@@ -20,7 +20,7 @@ use futures::{StreamExt, stream};
 use super::{CATALOG, Control, Frontend, Plan, Prepared, Relation, RelationKind, Response, Rows, call};
 use crate::session::Session;
 use crate::statement::Statement;
-use crate::{builtin, edge, names, setting};
+use crate::{builtin, compat, edge, names, setting};
 
 /// How long a statement waits for the import of a delivery that replaced the one it was reading.
 const REPLACED_IMPORT_WAIT: Duration = Duration::from_secs(60);
@@ -95,8 +95,10 @@ impl Frontend {
             .trim()
             .to_owned();
         builtin::replace(&mut tree, &session.principal().name, &schema);
+        let bound = compat::extend(bound, session, &mut tree)?;
         let query = bound.plan(PlannedStatement::Statement(Box::new(tree))).await?;
-        let mut parameters = Vec::new();
+        // A parameter that the plan does not need is still bound by the client.
+        let mut parameters = vec![DataType::Utf8; compat::placeholders(&statement.tree)];
         for (name, data_type) in query.parameter_types()? {
             let number = parameter_number(&name)?;
             if parameters.len() < number {
