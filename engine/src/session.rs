@@ -6,6 +6,7 @@
 
 mod cooperate;
 mod names;
+mod optimizer;
 mod query;
 
 use std::path::Path;
@@ -229,6 +230,7 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(SessionStateDefaults::default_table_functions())
+        .with_optimizer_rules(optimizer::rules())
         .with_physical_optimizer_rules(physical_rules())
         .build()
 }

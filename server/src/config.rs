@@ -128,7 +128,9 @@ impl Config {
         for key in KEYS {
             let (value, default) = ((key.show)(self), (key.show)(defaults));
             let default_text = default.clone().unwrap_or_else(|| key.unset.to_owned());
-            let mark = if value == default { "# " } else { "" };
+            // The folder that a file lies in is not set in it: the file is found through it.
+            let silent = value == default || key.name == "data_dir";
+            let mark = if silent { "# " } else { "" };
             // Writing to a string cannot fail.
             let _ = write!(
                 text,

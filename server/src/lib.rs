@@ -3,6 +3,8 @@
 pub mod auth;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod fixture;
 pub mod flight;
 pub mod pg;
 mod private_file;

@@ -235,3 +235,10 @@ fn every_key_says_what_it_is() {
         assert_eq!(has_default, key.unset.is_empty(), "{}", key.name);
     }
 }
+
+#[test]
+fn every_limit_is_a_setting_of_the_same_name() {
+    for limit in Config::defaults(MACHINE).limits.describe() {
+        assert!(KEYS.iter().any(|key| key.name == limit.name), "{}", limit.name);
+    }
+}

@@ -26,7 +26,6 @@ use base64::prelude::BASE64_STANDARD_NO_PAD;
 use farthing_engine::principal::{Grant, Login, Role};
 use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
-use farthing_sql::Frontend;
 use futures::TryStreamExt;
 use prost::Message;
 use tokio::net::TcpListener;
@@ -41,6 +40,7 @@ use super::session_options::{
     SetSessionOptionsRequest, SetSessionOptionsResult,
 };
 use super::{FlightSettings, Logins, serve};
+use crate::fixture::{Folder, frontend};
 
 type Client = FlightSqlServiceClient<Channel>;
 
@@ -85,6 +85,7 @@ struct Running {
     logins: Arc<FixedLogins>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<()>>,
+    _folder: Folder,
 }
 
 impl Running {
@@ -93,18 +94,20 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let logins = Arc::new(FixedLogins::default());
         for name in ["alice", "bob"] {
-            logins.put(name, Role::Reader);
+            logins.put(name, Role::Operator);
         }
+        let (frontend, folder) = frontend().await;
         let mut settings = FlightSettings::default();
         settings.limits.drain = Duration::from_millis(100);
         change(&mut settings);
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, frontend(), logins.clone(), settings, shutdown.clone()));
+        let task = tokio::spawn(serve(listener, frontend, logins.clone(), settings, shutdown.clone()));
         Self {
             address,
             logins,
             shutdown,
             task,
+            _folder: folder,
         }
     }
 
@@ -118,10 +121,6 @@ impl Running {
         client.handshake(name, PASSWORD).await.unwrap();
         client
     }
-}
-
-fn frontend() -> Frontend {
-    Frontend {}
 }
 
 async fn rows(client: &mut Client, info: FlightInfo) -> RecordBatch {
@@ -430,9 +429,10 @@ async fn lists_actions() {
 async fn refuses_clear_text_beyond_the_machine() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let settings = FlightSettings::default();
+    let (frontend, _folder) = frontend().await;
     let error = serve(
         listener,
-        frontend(),
+        frontend,
         Arc::new(FixedLogins::default()),
         settings,
         CancellationToken::new(),

@@ -19,15 +19,12 @@ use self::client::{RawClient, field, packet};
 use super::wire::tests::message;
 use super::*;
 use crate::auth::verifier::make_verifier;
+use crate::fixture::frontend;
 use crate::tls::make_self_signed;
 
 const PASSWORD: &str = "not-a-real-secret";
 const SSL_REQUEST: [u8; 4] = 80_877_103u32.to_be_bytes();
 const ALICE: &[(&str, &str)] = &[("user", "alice"), ("database", "farthing")];
-
-fn frontend() -> Frontend {
-    Frontend {}
-}
 
 fn settings() -> PgSettings {
     let verifier = make_verifier(&SecretString::new(PASSWORD)).unwrap();
@@ -52,7 +49,12 @@ async fn listen(settings: PgSettings) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, frontend(), settings, shutdown.clone()));
+    let (frontend, folder) = frontend().await;
+    let stop = shutdown.clone();
+    let serving = tokio::spawn(async move {
+        let _folder = folder;
+        serve(listener, frontend, settings, stop).await
+    });
     Listening {
         address,
         shutdown,
@@ -333,7 +335,8 @@ async fn settings_that_cannot_be_secured_do_not_start() {
         tls_use: TlsUse::Required,
         ..settings()
     };
-    let error = serve(listener, frontend(), settings, CancellationToken::new())
+    let (frontend, _folder) = frontend().await;
+    let error = serve(listener, frontend, settings, CancellationToken::new())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadValue);

@@ -9,13 +9,15 @@ use farthing_engine::account::{Connections, ConnectionsParts};
 use farthing_engine::catalog::Catalog;
 use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
-use farthing_engine::ingest::{ImportRun, Importer, stores_of};
+use farthing_engine::ingest::{ImportRun, Importer, OpenStore};
 use farthing_engine::port::{AccountConnector, Clock, ExportSource, SecretVault};
 use farthing_engine::session::SessionBuilder;
 use farthing_engine::store::ExportStores;
 use farthing_engine::system::tables::{SystemSources, system_tables};
 use farthing_engine::{Error, ErrorKind, Result};
-use farthing_sql::{Frontend, FrontendParts};
+use farthing_sql::Frontend;
+use farthing_sql::frontend::FrontendParts;
+use futures::FutureExt;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tokio::runtime::Handle;
@@ -24,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::SystemClock;
 use crate::config::Config;
+use crate::private_file;
 use crate::runtime::Runtimes;
 
 /// Where the runs of imports are recorded in the state store.
@@ -60,21 +63,24 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = Arc::new(KeyFileVault::open(Arc::clone(&store), &config.master_key_path()).await?);
         let aws = AwsConnector::try_new(aws_settings(config, runtimes), Arc::clone(&vault))?;
+        let vault: Arc<dyn SecretVault> = vault;
         let source: Arc<dyn ExportSource> = Arc::new(aws.export_source());
         let connector: Arc<dyn AccountConnector> = Arc::new(aws);
         let catalog = Arc::new(Catalog::open(Arc::clone(&store), Arc::clone(&clock)).await?);
-        let entries = config.limits.history_entries;
-        let imports = Arc::new(History::<ImportRun>::open(Arc::clone(&store), IMPORT_RUNS, entries).await?);
-        let procedures = Arc::new(History::<ProcedureRun>::open(store, PROCEDURE_RUNS, entries).await?);
+        let limits = &config.limits;
+        let imports = History::<ImportRun>::open(Arc::clone(&store), IMPORT_RUNS, limits.history_entries).await?;
+        let imports = Arc::new(imports);
+        let runs = History::<ProcedureRun>::open(store, PROCEDURE_RUNS, limits.history_entries).await?;
+        let runs = Arc::new(runs);
+        let stores = Arc::new(ExportStores::new(Arc::clone(&source)));
         let importer = Arc::new(Importer::new(
             Arc::clone(&catalog),
             Arc::clone(&source),
-            stores_of(Arc::clone(&source)),
+            shared_stores(Arc::clone(&stores)),
             Arc::clone(&clock),
-            config.limits.clone(),
+            limits.clone(),
             Arc::clone(&imports),
         ));
-        let vault: Arc<dyn SecretVault> = vault;
         let connections = Arc::new(Connections::new(ConnectionsParts {
             catalog: Arc::clone(&catalog),
             connector: Arc::clone(&connector),
@@ -82,29 +88,25 @@ impl Node {
             vault: Arc::clone(&vault),
             importer: Arc::clone(&importer),
             clock: Arc::clone(&clock),
-            runs: Arc::clone(&procedures),
+            runs: Arc::clone(&runs),
         }));
-        let tables = system_tables(SystemSources {
+        let system = system_tables(SystemSources {
             imports,
-            procedure_runs: procedures,
+            procedure_runs: runs,
             vault,
-            limits: config.limits.clone(),
+            limits: limits.clone(),
         });
         let spill = config.data_dir.join("spill");
-        crate::private_file::create_folder(&spill)?;
-        let stores = Arc::new(ExportStores::new(Arc::clone(&source)));
-        let sessions = Arc::new(SessionBuilder::try_new(&config.limits, stores, tables, &spill)?);
-        let query = runtimes.query().clone();
-        let executor = Arc::new(LocalExecutor::new(&config.limits, query.clone(), Arc::clone(&clock)));
+        private_file::create_folder(&spill)?;
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),
-            sessions,
-            executor,
+            sessions: Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?),
+            executor: Arc::new(LocalExecutor::new(limits, runtimes.query().clone(), Arc::clone(&clock))),
             connections,
             importer: Arc::clone(&importer),
             clock,
-            limits: config.limits.clone(),
-            query_runtime: query,
+            limits: limits.clone(),
+            query_runtime: runtimes.query().clone(),
         });
         Ok(Self {
             frontend,
@@ -159,6 +161,14 @@ impl Node {
     }
 }
 
+/// Imports read through the stores that statements have open, with their connections.
+fn shared_stores(stores: Arc<ExportStores>) -> OpenStore {
+    Arc::new(move |lease, export| {
+        let stores = Arc::clone(&stores);
+        async move { stores.open(&lease, &export).await }.boxed()
+    })
+}
+
 fn aws_settings(config: &Config, runtimes: &Runtimes) -> AwsSettings {
     let mut settings = AwsSettings::new(config.aws_endpoint_url.clone());
     settings.region.clone_from(&config.aws_region);
@@ -175,7 +185,7 @@ fn aws_settings(config: &Config, runtimes: &Runtimes) -> AwsSettings {
 /// `State` if it cannot be made or opened.
 pub fn open_state_store(config: &Config) -> Result<Arc<dyn ObjectStore>> {
     let folder = config.state_dir();
-    crate::private_file::create_folder(&folder)?;
+    private_file::create_folder(&folder)?;
     let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| {
         Error::new(
             ErrorKind::State,

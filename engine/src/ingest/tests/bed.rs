@@ -55,6 +55,13 @@ impl Clock for HandClock {
     }
 }
 
+/// The present as stores in memory see it, which stamp objects by the machine's clock.
+fn store_time() -> DateTime<Utc> {
+    let (store, path) = (InMemory::new(), Path::from("now"));
+    store.put(&path, PutPayload::new()).now_or_never().unwrap().unwrap();
+    store.head(&path).now_or_never().unwrap().unwrap().last_modified
+}
+
 type Fault = Box<dyn FnMut(&Path) -> Option<object_store::Error> + Send>;
 
 /// A store that counts what is asked of it, asks a fault before each read, and ends its writes when told to.
@@ -180,7 +187,7 @@ impl Bucket {
             },
             key: format!("p/e/metadata/BILLING_PERIOD={period}/e-Manifest.json"),
             e_tag: format!("\"manifest-{count}\""),
-            last_modified: Utc::now(),
+            last_modified: store_time(),
         };
         self.manifests.lock().unwrap().insert(month(period), delivered);
     }
@@ -289,7 +296,7 @@ impl Bed {
             unreadable: Mutex::default(),
             deliveries: Mutex::default(),
         });
-        let clock = Arc::new(HandClock(tokio::sync::watch::Sender::new(Utc::now())));
+        let clock = Arc::new(HandClock(tokio::sync::watch::Sender::new(store_time())));
         let bed = Self::over(Arc::default(), bucket, clock, limits).await;
         let change = Change::PutExport(export(in_bucket()));
         bed.catalog.publish(&[change]).await.unwrap();

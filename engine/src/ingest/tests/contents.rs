@@ -192,6 +192,27 @@ async fn instants_come_in_any_unit_and_columns_keep_their_type() {
 }
 
 #[tokio::test]
+async fn the_last_name_counts_whatever_the_currency() {
+    let snapshot = published_with(|columns| {
+        put(
+            columns,
+            "line_item_currency_code",
+            StringArray::from(vec!["USD", "CNY", "USD"]),
+        );
+        put(
+            columns,
+            "line_item_usage_account_name",
+            StringArray::from(vec!["first", "second", "third"]),
+        );
+    })
+    .await
+    .unwrap();
+    let totals = snapshot.owner_totals();
+    assert_eq!((totals.len(), totals[0].unblended.len()), (1, 2));
+    assert_eq!(totals[0].account_name.as_deref(), Some("third"));
+}
+
+#[tokio::test]
 async fn costs_that_are_whole_numbers_are_doubles_and_zero_net_costs_are_none() {
     let snapshot = published_with(|columns| {
         put(columns, "line_item_unblended_cost", Int64Array::from(vec![1, 2, 3]));
