@@ -140,7 +140,7 @@ fn both_sides(visible: impl Fn(&Cloud) -> Vec<String>, test: impl AsyncFnOnce(&B
 fn seed_and_cases() -> (u64, u64) {
     let seed = number(SEED).unwrap_or_else(|| rand::rng().random());
     println!("{SEED}={seed}");
-    (seed, number(CASES).unwrap_or(96))
+    (seed, number(CASES).unwrap_or(64))
 }
 
 #[test]

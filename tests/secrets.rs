@@ -1,4 +1,6 @@
 //! A secret that is easy to recognise goes through every door, and is found nowhere afterwards.
+//!
+//! Names are no secrets: whoever stores a key under itself as name has told it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -52,7 +54,6 @@ const STATEMENTS: &[&str] = &[
     "CALL connect_aws_root(location => '$L', secret_access_key => '$S')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$S', credential => 'secret:canary')",
     "CALL connect_aws_root(location => '$L', credential => '$S')",
-    "CALL connect_aws_root(location => '$L', credential => 'secret:$S')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_acess_key => '$S')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$S', secret_access_key => '$W')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$S', dry_run => '$W')",
@@ -103,9 +104,12 @@ const BOUND: &[(&str, &[&str])] = &[
         "CALL connect_aws_linked(access_key_id => $1, secret_access_key => $2, session_token => $2)",
         &["$K", "$S"],
     ),
-    ("CALL put_secret(name => $1, value => $1)", &["$S"]),
-    ("CALL drop_secret($1)", &["$S"]),
+    ("CALL put_secret(name => $2, value => $1)", &["$S", "two words"]),
+    ("CALL put_secret($1)", &["$S"]),
+    ("CALL drop_secret('x', $1)", &["$S"]),
     ("CALL refresh_export($1)", &["$S"]),
+    ("SELECT $1::integer", &["$S"]),
+    ("SELECT * FROM costs WHERE charge_period_start > $1::timestamp", &["$S"]),
 ];
 
 fn filled(text: &str, key: &AccessKey) -> String {

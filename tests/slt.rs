@@ -92,6 +92,13 @@ async fn run_file(bench: &Bench, way: Way, file: &Path) -> Result<(), String> {
         runner.set_var(name, value);
     }
     let done = if std::env::var_os("FARTHING_REWRITE_SLT").is_some() && way == Way::InProcess {
+        // A refusal without a text would match every one, and be left so.
+        let text = std::fs::read_to_string(file).unwrap();
+        std::fs::write(
+            file,
+            text.replace("statement error\n", "statement error not written yet\n"),
+        )
+        .unwrap();
         let (validator, normalizer) = (sqllogictest::default_validator, sqllogictest::default_normalizer);
         let columns = sqllogictest::default_column_validator;
         let done = runner.update_test_file(file, " ", validator, normalizer, columns).await;

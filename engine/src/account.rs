@@ -114,7 +114,8 @@ impl Connections {
         caller: &Caller<'_>,
     ) -> Result<RunOutcome> {
         let mut run = self.begin(caller).await?;
-        let stored = self.vault.put(&named_secret(name)?, value).await;
+        let secret_name = self.check(&mut run, named_secret(name)).await?;
+        let stored = self.vault.put(&secret_name, value).await;
         let stored = self.check(&mut run, stored).await?;
         run.push(
             Step::new(
@@ -134,8 +135,8 @@ impl Connections {
     /// Removes every version of the named secret that no connection uses.
     pub async fn drop_secret(&self, name: &str, caller: &Caller<'_>) -> Result<RunOutcome> {
         let mut run = self.begin(caller).await?;
-        let secret_name = named_secret(name)?;
-        let newest = self.vault.newest(&secret_name).await;
+        let secret_name = self.check(&mut run, named_secret(name)).await?;
+        let newest = self.newest_named(name).await;
         let newest = self.check(&mut run, newest).await?;
         let lease = self.catalog.lease();
         let used_by = lease
@@ -238,6 +239,16 @@ impl Connections {
         })
     }
 
+    /// The newest version of a secret by the name that users gave it.
+    async fn newest_named(&self, name: &str) -> Result<SecretRef> {
+        let newest = self.vault.newest(&named_secret(name)?).await;
+        newest.map_err(|error| match error.kind() {
+            ErrorKind::Missing => Error::new(ErrorKind::Missing, format!("there is no secret {name}"))
+                .with_hint("SELECT name FROM system.secrets lists them; CALL put_secret(...) stores one."),
+            _ => error,
+        })
+    }
+
     // ---- credentials ----------------------------------------------------------------------------------------------
 
     /// What is signed in with, and its key id where it is known.
@@ -245,7 +256,7 @@ impl Connections {
         match given {
             GivenCredential::Key(key) => Ok((Credential::Inline(key.clone()), Some(key.access_key_id.clone()))),
             GivenCredential::Named(name) => {
-                Ok((Credential::Stored(self.vault.newest(&named_secret(name)?).await?), None))
+                Ok((Credential::Stored(self.newest_named(name).await?), None))
             }
             GivenCredential::Absent => Ok((Credential::Absent, None)),
         }
@@ -302,10 +313,10 @@ impl Connections {
 
 /// The name in the vault of a secret that users name.
 fn named_secret(name: &str) -> Result<String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if name.is_empty() || name.len() > 128 || !name.chars().all(allowed) || name.starts_with('.') {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > 128 || !name.chars().all(allowed) {
         return Err(Error::new(ErrorKind::BadValue, "the secret's name is not allowed")
-            .with_hint("Use 1 to 128 characters of A-Z, a-z, 0-9, _, - and ., not starting with a point."));
+            .with_hint("Use 1 to 128 characters of A-Z, a-z, 0-9, _ and -."));
     }
     Ok(format!("named/{name}"))
 }

@@ -80,8 +80,6 @@ fn a_broken_delivery_is_recorded_and_changes_nothing() {
         refused(bench, "a truncated file", truncated, &["-00099"]).await;
         let text = delivery().first_file(bench, |_| Bytes::from_static(b"not a Parquet file"));
         refused(bench, "a text file", text, &["-00099"]).await;
-        let empty = delivery().first_file(bench, |_| Bytes::new());
-        refused(bench, "an empty file", empty, &["-00099"]).await;
         let missing = delivery().name_file(&format!(
             "{PREFIX}/{EXPORT}/data/BILLING_PERIOD={PERIOD}/gone.snappy.parquet"
         ));

@@ -9,7 +9,7 @@ use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -158,7 +158,19 @@ impl BoundQuery {
 
     /// The parameters `$1`, `$2` ... in order, with their types where the statement tells them.
     pub fn parameter_types(&self) -> Result<Vec<(String, Option<DataType>)>> {
-        let types = self.plan.get_parameter_types().map_err(datafusion_error)?;
+        let mut types = self.plan.get_parameter_types().map_err(datafusion_error)?;
+        // DataFusion infers nothing for LIMIT and OFFSET, which count rows.
+        let counts = self.plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::Limit(limit) = node {
+                for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                    if let Expr::Placeholder(parameter) = count.as_ref() {
+                        types.insert(parameter.id.clone(), Some(DataType::Int64));
+                    }
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        counts.map_err(datafusion_error)?;
         let mut types: Vec<_> = types.into_iter().collect();
         types.sort_by_key(|(name, _)| name.trim_start_matches('$').parse::<usize>().unwrap_or(usize::MAX));
         Ok(types)

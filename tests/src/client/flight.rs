@@ -36,7 +36,11 @@ impl FlightSql {
 
     /// Redeems the only ticket of an answer.
     pub async fn redeem(&mut self, info: FlightInfo) -> Result<(SchemaRef, Vec<RecordBatch>), Refusal> {
-        let announced = Arc::new(Schema::try_from(info.clone()).map_err(Refusal::unknown)?);
+        // No schema is what statements without rows announce.
+        let announced = match info.schema.is_empty() {
+            true => Arc::new(Schema::empty()),
+            false => Arc::new(Schema::try_from(info.clone()).map_err(Refusal::unknown)?),
+        };
         let [endpoint] = info.endpoint.as_slice() else {
             panic!("one endpoint is expected, not {}", info.endpoint.len())
         };
@@ -46,7 +50,9 @@ impl FlightSql {
         while let Some(batch) = stream.try_next().await.map_err(|error| refusal(&error))? {
             batches.push(batch);
         }
-        assert_eq!(stream.schema(), Some(&announced), "the stream has the announced schema");
+        if !announced.fields().is_empty() {
+            assert_eq!(stream.schema(), Some(&announced), "the stream has the announced schema");
+        }
         Ok((announced, batches))
     }
 }
