@@ -1,6 +1,8 @@
 //! A front end over an empty engine in memory, for tests of the protocols.
 
 #![allow(clippy::unwrap_used)]
+// Statements of these tests run in real time.
+#![allow(clippy::disallowed_methods)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -129,6 +129,7 @@ impl Verifier {
 
 /// PBKDF2 over the prepared password. As PostgreSQL does on both sides, a password that SASLprep (RFC 4013) refuses is
 /// used as it is.
+#[allow(clippy::disallowed_methods, reason = "the password becomes a verifier")]
 fn salted_password(password: &SecretString, salt: &[u8], iterations: u32) -> Zeroizing<Key> {
     let mut salted = Zeroizing::new([0; 32]);
     match stringprep::saslprep(password.open()) {

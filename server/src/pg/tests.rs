@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+// The private keys of certificates that exist for one test.
+#![allow(clippy::disallowed_methods)]
 
 mod client;
 mod statements;
