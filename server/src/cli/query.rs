@@ -67,9 +67,12 @@ pub fn run(args: &QueryArgs, output: &mut Output) -> Result<()> {
         None => read_input()?,
     };
     let threads = args.threads.map(|threads| threads.to_string());
-    let config = args
-        .config
-        .load(short_defaults(), &[("--threads", "threads", threads)])?;
+    // The engine cuts a statement into as many parts as there are slots.
+    let more = [
+        ("--threads", "threads", threads.clone()),
+        ("--threads", "query_slots", threads),
+    ];
+    let config = args.config.load(short_defaults(), &more)?;
     telemetry::init(config.log_level, config.log_format)?;
     require_data_dir(&config)?;
     let runtimes = Runtimes::try_new(config.threads)?;
