@@ -274,6 +274,9 @@ pub trait SchemaSource: std::fmt::Debug + Send + Sync {
     /// The schemas. Unqualified names are looked up in the first one before the search path.
     fn schemas(&self) -> &'static [&'static str];
 
+    /// Whether there is a table of that name, without looking at its rows.
+    fn knows(&self, schema: &str, name: &str) -> bool;
+
     /// The table of that name, if there is one.
     fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>>;
 

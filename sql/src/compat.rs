@@ -133,6 +133,10 @@ impl SchemaSource for Source {
         &shape::SCHEMAS
     }
 
+    fn knows(&self, schema: &str, name: &str) -> bool {
+        shape::find(schema, name).is_some()
+    }
+
     fn table(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(shape) = shape::find(schema, name) else {
             return Ok(None);

@@ -59,10 +59,13 @@ impl Names {
     pub(super) fn knows(&self, schema: &str, name: &str) -> bool {
         match schema {
             SEARCH_PATH => self
-                .search_path
-                .iter()
+                .implicit_schema()
+                .chain(self.search_path.iter().map(String::as_str))
                 .any(|schema| schema != SEARCH_PATH && self.knows(schema, name)),
-            schema => self.tables_of(schema).iter().any(|known| known == name),
+            schema => {
+                self.tables_of(schema).iter().any(|known| known == name)
+                    || self.further.as_ref().is_some_and(|further| further.knows(schema, name))
+            }
         }
     }
 
@@ -85,10 +88,10 @@ impl Names {
                     view: self.view.clone(),
                 }) as Arc<dyn TableProvider>
             })),
-            _ => match &self.further {
-                Some(further) if further.schemas().contains(&schema) => further.table(schema, name),
-                _ => Ok(None),
-            },
+            _ => self
+                .further
+                .as_ref()
+                .map_or(Ok(None), |further| further.table(schema, name)),
         }
     }
 

@@ -231,7 +231,7 @@ fn relations(bound: &BoundSession, oids: &mut Oids) -> Vec<Relation> {
             name: table.name,
         });
     }
-    for shape in SHAPES.iter() {
+    for shape in SHAPES.iter().filter(|shape| shape.kind != "f") {
         let name = format!("{}.{}", shape.schema, shape.name);
         let columns = shape.columns.iter().map(|(name, kind)| Attribute {
             name: (*name).to_owned(),

@@ -50,10 +50,14 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         match factor {
-            TableFactor::Table {
-                name, args: Some(_), ..
+            TableFactor::Table { name, args, .. } if args.is_some() => {
+                unqualify(name);
+                let known = parts(name).is_some_and(|parts| parts.iter().any(|name| shape::is_function(name)));
+                if known {
+                    *args = None;
+                }
             }
-            | TableFactor::Function { name, .. } => unqualify(name),
+            TableFactor::Function { name, .. } => unqualify(name),
             _ => {}
         }
         ControlFlow::Continue(())

@@ -2,6 +2,8 @@
 
 mod standard;
 
+use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, RESERVED_FOR_COLUMN_ALIAS};
+
 use super::Catalogue;
 use super::cell::{Cell, Row, count, row};
 use super::objects::{
@@ -30,6 +32,7 @@ const FILLED: &[(&str, &str, Rows)] = &[
     (PG_CATALOG, "pg_settings", settings),
     (PG_CATALOG, "pg_tables", tables),
     (PG_CATALOG, "pg_views", views),
+    (PG_CATALOG, "pg_get_keywords", keywords),
     (
         INFORMATION_SCHEMA,
         "information_schema_catalog_name",
@@ -256,5 +259,26 @@ fn views(catalogue: &Catalogue) -> Vec<Row> {
     let views = catalogue.objects().relations.iter().filter(|r| r.kind == "v");
     views
         .map(|view| row! { schemaname: &view.schema, viewname: &view.name, viewowner: OWNER_NAME })
+        .collect()
+}
+
+/// The words that the parser knows; reserved are those that cannot name a column.
+fn keywords(_: &Catalogue) -> Vec<Row> {
+    let reserved: Vec<String> = RESERVED_FOR_COLUMN_ALIAS
+        .iter()
+        .map(|word| format!("{word:?}"))
+        .collect();
+    ALL_KEYWORDS
+        .iter()
+        .map(|word| {
+            let reserved = reserved.iter().any(|reserved| reserved == word);
+            row! {
+                word: word.to_ascii_lowercase(),
+                catcode: if reserved { "R" } else { "U" },
+                barelabel: !reserved,
+                catdesc: if reserved { "reserved" } else { "unreserved" },
+                baredesc: if reserved { "requires AS" } else { "can be bare label" },
+            }
+        })
         .collect()
 }

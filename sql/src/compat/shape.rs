@@ -24,7 +24,7 @@ pub(super) struct Shape {
     pub name: &'static str,
     /// PostgreSQL's fixed OID, or 0.
     pub oid: i64,
-    /// `r` or `v`.
+    /// `r`, `v`, or `f` for a function that is called as a table.
     pub kind: &'static str,
     /// Names and PostgreSQL types.
     pub columns: Vec<(&'static str, &'static str)>,
@@ -66,6 +66,11 @@ impl Shape {
 /// All of them, by schema and name.
 pub(super) static SHAPES: LazyLock<Vec<Shape>> =
     LazyLock::new(|| include_str!("relations.tsv").lines().filter_map(Shape::parse).collect());
+
+/// Whether the name is one of a function that is called as a table.
+pub(super) fn is_function(name: &str) -> bool {
+    find(PG_CATALOG, name).is_some_and(|shape| shape.kind == "f")
+}
 
 /// The relation of a name.
 pub(super) fn find(schema: &str, name: &str) -> Option<&'static Shape> {

@@ -5,7 +5,6 @@
 
 mod answers;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +12,8 @@ use chrono::{DateTime, Utc};
 use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::object_store::ObjectStore;
+use datafusion::object_store::memory::InMemory;
 use datafusion::sql::parser::Statement as PlannedStatement;
 use farthing_engine::ErrorKind;
 use farthing_engine::catalog::{Account, AccountKind, Catalog, Change, Export, ExportKind};
@@ -27,8 +28,6 @@ use farthing_engine::session::{QuerySettings, SessionBuilder};
 use farthing_engine::snapshot::{ColumnType, Form, Snapshot, SnapshotColumn};
 use farthing_engine::store::ExportStores;
 use futures::StreamExt;
-use object_store::ObjectStore;
-use object_store::memory::InMemory;
 use tokio_util::sync::CancellationToken;
 
 use super::*;

@@ -4,6 +4,7 @@
 //! their statements to plan. Such a query is replaced by one with the same columns and no rows; nothing else can come of it.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, CastKind, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem,
@@ -93,16 +94,29 @@ fn is_wildcard(item: &SelectItem) -> bool {
 
 /// Whether the SELECT gives a row for none.
 fn aggregates(select: &Select) -> bool {
-    struct Finds(bool);
+    /// Whether an aggregate was found, and how many subqueries deep the visitor is: theirs are not the SELECT's own.
+    struct Finds(bool, usize);
     impl Visitor for Finds {
         type Break = ();
 
-        fn pre_visit_expr(&mut self, expr: &Expr) -> std::ops::ControlFlow<()> {
-            if let Expr::Function(function) = expr {
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.1 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.1 -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr
+                && self.1 == 0
+            {
                 let name = parts(&function.name).and_then(|mut parts| parts.pop());
                 self.0 |= name.is_some_and(|name| is_aggregate(&name));
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         }
     }
     let grouped = match &select.group_by {
@@ -112,7 +126,7 @@ fn aggregates(select: &Select) -> bool {
     if grouped {
         return false;
     }
-    let mut finds = Finds(select.having.is_some());
+    let mut finds = Finds(select.having.is_some(), 0);
     let _ = select.projection.visit(&mut finds);
     finds.0
 }

@@ -126,8 +126,11 @@ impl Visitor for References {
                     self.others = true;
                 }
             }
-            TableFactor::Table { .. }
-            | TableFactor::Derived { .. }
+            TableFactor::Table { name, .. } => {
+                let name = parts(name).and_then(|mut parts| parts.pop());
+                self.catalogs |= name.is_some_and(|name| shape::is_function(&name));
+            }
+            TableFactor::Derived { .. }
             | TableFactor::UNNEST { .. }
             | TableFactor::Function { .. }
             | TableFactor::NestedJoin { .. } => {}
