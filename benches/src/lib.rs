@@ -14,7 +14,6 @@ pub mod process;
 pub mod question;
 pub mod report;
 pub mod sample;
-pub mod wiring;
 
 /// Why a bench stops: one sentence for the person who started it.
 pub type Failure = Box<dyn Error + Send + Sync>;

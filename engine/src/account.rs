@@ -255,9 +255,7 @@ impl Connections {
     pub(crate) async fn resolve(&self, given: &GivenCredential) -> Result<(Credential, Option<String>)> {
         match given {
             GivenCredential::Key(key) => Ok((Credential::Inline(key.clone()), Some(key.access_key_id.clone()))),
-            GivenCredential::Named(name) => {
-                Ok((Credential::Stored(self.newest_named(name).await?), None))
-            }
+            GivenCredential::Named(name) => Ok((Credential::Stored(self.newest_named(name).await?), None)),
             GivenCredential::Absent => Ok((Credential::Absent, None)),
         }
     }

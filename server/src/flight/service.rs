@@ -226,7 +226,10 @@ impl FlightEdge {
     }
 
     /// The endpoint with the time at which its ticket expires if it is not used before.
-    #[allow(clippy::disallowed_methods, reason = "a client compares it with its own clock; nothing here depends on it")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a client compares it with its own clock; nothing here depends on it"
+    )]
     pub(super) fn expiring(&self, mut endpoint: FlightEndpoint) -> FlightEndpoint {
         let expires = SystemTime::now() + self.tickets.idle();
         let since = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
