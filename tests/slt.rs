@@ -22,7 +22,11 @@ impl AsyncDB for Session {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Refusal> {
-        let answer = self.0.run(sql).await?;
+        let mut answered = self.0.run(sql).await;
+        if let Err(refusal) = &mut answered {
+            refusal.message = without_request_id(&refusal.message);
+        }
+        let answer = answered?;
         if answer.columns.is_empty() {
             return Ok(DBOutput::StatementComplete(0));
         }
@@ -45,6 +49,17 @@ impl AsyncDB for Session {
 
     fn error_sql_state(error: &Refusal) -> Option<String> {
         Some(error.sqlstate.clone())
+    }
+}
+
+/// Every call to AWS has an id of its own.
+fn without_request_id(message: &str) -> String {
+    match message.split_once("request id ") {
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+            format!("{before}request id ...{rest}")
+        }
+        None => message.to_owned(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! AWS publishes no schema for the newer form. `executionId`, `dataFiles` and `columns` are what real manifests hold;
 //! everything else is ignored. Parsing is total: any bytes give a manifest or an error.
 
+use std::collections::BTreeSet;
+
 use farthing_engine::error::{Error, ErrorKind, Result};
 use farthing_engine::port::{Manifest, ManifestColumn};
 use serde::Deserialize;
@@ -81,7 +83,7 @@ pub(crate) fn too_large(uri: &str) -> Error {
 }
 
 fn parse_data_export(document: &Document, files: &Value, origin: &Origin<'_>) -> Result<Manifest> {
-    let mut foreign_bucket = None;
+    let mut buckets = BTreeSet::new();
     let mut keys = Vec::new();
     for file in texts(files, "dataFiles", MAX_FILES, origin)? {
         let (bucket, key) = match file.strip_prefix("s3://") {
@@ -91,9 +93,10 @@ fn parse_data_export(document: &Document, files: &Value, origin: &Origin<'_>) ->
             },
             None => (None, file),
         };
-        note_foreign(&mut foreign_bucket, bucket, origin)?;
+        buckets.extend(bucket);
         keys.push(key);
     }
+    let foreign_bucket = foreign_bucket(&buckets, origin)?;
     Ok(Manifest {
         execution_id: text_of(document.execution_id.as_ref()),
         files: place(&keys, foreign_bucket.is_some(), origin)?,
@@ -104,12 +107,8 @@ fn parse_data_export(document: &Document, files: &Value, origin: &Origin<'_>) ->
 
 fn parse_legacy(document: &Document, keys: &Value, origin: &Origin<'_>) -> Result<Manifest> {
     let keys = texts(keys, "reportKeys", MAX_FILES, origin)?;
-    let mut foreign_bucket = None;
-    note_foreign(
-        &mut foreign_bucket,
-        document.bucket.as_ref().and_then(Value::as_str),
-        origin,
-    )?;
+    let bucket = document.bucket.as_ref().and_then(Value::as_str);
+    let foreign_bucket = foreign_bucket(&bucket.into_iter().collect(), origin)?;
     let parquet = text_of(document.content_type.as_ref())
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("parquet"))
         || keys.iter().any(|key| key.ends_with(".parquet"));
@@ -126,19 +125,17 @@ fn parse_legacy(document: &Document, keys: &Value, origin: &Origin<'_>) -> Resul
     })
 }
 
-/// Remembers the bucket that a manifest names where it is another one than the connected bucket.
-fn note_foreign(foreign: &mut Option<String>, named: Option<&str>, origin: &Origin<'_>) -> Result<()> {
-    let (Some(named), Some(connected)) = (named.filter(|name| !name.is_empty()), origin.bucket) else {
-        return Ok(());
+/// The bucket that a manifest names where it is another one than the connected bucket. A folder may hold files from
+/// anywhere.
+fn foreign_bucket(named: &BTreeSet<&str>, origin: &Origin<'_>) -> Result<Option<String>> {
+    let Some(connected) = origin.bucket else {
+        return Ok(None);
     };
-    match foreign {
-        _ if named == connected => Ok(()),
-        None => {
-            *foreign = Some(named.to_owned());
-            Ok(())
-        }
-        Some(known) if known == named => Ok(()),
-        Some(_) => Err(broken(origin, "its files lie in more than one bucket")),
+    let mut named = named.iter().filter(|name| !name.is_empty());
+    match (named.next(), named.next()) {
+        (_, Some(_)) => Err(broken(origin, "its files lie in more than one bucket")),
+        (Some(bucket), None) => Ok((*bucket != connected).then(|| (*bucket).to_owned())),
+        (None, None) => Ok(None),
     }
 }
 

@@ -208,7 +208,17 @@ fn by_text(error: &DataFusionError) -> Error {
             _ => ErrorKind::BadValue,
         }
     };
-    Error::new(kind, text)
+    match (kind, text.split('\'').nth(1)) {
+        // DataFusion lists every signature that it tried.
+        (ErrorKind::UnknownFunction, Some(name)) if begins(&["invalid function"]) => {
+            Error::new(kind, format!("function {name} does not exist"))
+        }
+        (ErrorKind::UnknownFunction, Some(name)) if has(&["failed to match any signature"]) => {
+            Error::new(kind, format!("function {name} does not take arguments of these types"))
+                .with_hint("Cast the arguments to the types that the function takes, for example x::numeric.")
+        }
+        _ => Error::new(kind, text),
+    }
 }
 
 /// The first line of a message, without backtrace and trailing blanks.

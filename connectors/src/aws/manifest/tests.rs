@@ -120,13 +120,14 @@ fn other_buckets_are_told_and_mapped() {
     );
     let unnamed = LEGACY.replace("\"bucket\": \"my-bucket\"", "\"bucket\": \"\"");
     assert_eq!(parse(unnamed.as_bytes(), &BUCKET).unwrap().foreign_bucket, None);
-    let mixed = DATA_EXPORT
-        .replacen("s3://my-bucket/", "s3://a-bucket/", 1)
-        .replace("s3://my-bucket/", "s3://b-bucket/");
-    assert_eq!(
-        parse(mixed.as_bytes(), &BUCKET).unwrap_err().kind(),
-        ErrorKind::BrokenDelivery
-    );
+    let partly = DATA_EXPORT.replacen("s3://my-bucket/", "s3://a-bucket/", 1);
+    let mixed = partly.replace("s3://my-bucket/", "s3://b-bucket/");
+    for several in [partly, mixed] {
+        assert_eq!(
+            parse(several.as_bytes(), &BUCKET).unwrap_err().kind(),
+            ErrorKind::BrokenDelivery
+        );
+    }
 }
 
 #[test]
