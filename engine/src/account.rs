@@ -469,7 +469,7 @@ pub(crate) fn ignored_step(state: &CatalogState) -> Option<Step> {
         .into_iter()
         .filter(|(id, _)| !state.document.accounts.contains_key(id))
         .collect();
-    let (first, _) = ignored.first()?;
+    let (first, coverage) = ignored.first()?;
     let listed: Vec<serde_json::Value> = ignored
         .iter()
         .map(|(id, c)| {
@@ -480,13 +480,18 @@ pub(crate) fn ignored_step(state: &CatalogState) -> Option<Step> {
         "{} accounts occur in the data and are not connected: their costs are ignored. system.account_coverage lists them.",
         ignored.len()
     );
+    // The number alone is enough where all the account's costs come from folders.
+    let next = match coverage.in_bucket {
+        true => format!(
+            "CALL connect_aws_linked(access_key_id => '<key of account {first}>', secret_access_key => '<its secret>');"
+        ),
+        false => format!("CALL connect_aws_linked(account_id => '{first}');"),
+    };
     Some(
         Step::new(Action::Check, "accounts in the data".to_owned(), Status::Warning)
             .detail(detail)
             .evidence(serde_json::json!({ "ignored_accounts": listed }))
-            .next_sql(format!(
-                "CALL connect_aws_linked(access_key_id => '<key of account {first}>', secret_access_key => '<its secret>');"
-            )),
+            .next_sql(next),
     )
 }
 

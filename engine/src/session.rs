@@ -4,8 +4,10 @@
 //! adds what the statement may see. [`BoundSession::plan`] takes queries alone; what it returns is the only thing that
 //! executors accept.
 
+mod checked;
 mod cooperate;
 mod names;
+
 mod optimizer;
 mod query;
 
@@ -31,11 +33,13 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use url::Url;
 
+use self::checked::Checked;
 use crate::catalog::Lease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::datafusion_error;
@@ -241,6 +245,11 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
 
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
+    for rule in &mut rules {
+        if rule.name() == ProjectionPushdown::new().name() {
+            *rule = Arc::new(Checked(Arc::clone(rule)));
+        }
+    }
     rules.push(Arc::new(cooperate::YieldingJoins));
     rules
 }

@@ -339,6 +339,56 @@ async fn sums_do_not_depend_on_partitions() {
     }
 }
 
+/// Columns that a condition holds constant need no sorting, which later rules must not forget.
+#[tokio::test]
+async fn columns_that_a_condition_fixes_can_be_sorted_by() {
+    let world = world().await;
+    let file = |account| move |n: i32| vec![usage(account, f64::from(n)), usage(account, f64::from(n) + 0.5)];
+    let files: Vec<_> = (0..3).map(file(ANN)).chain((0..3).map(file(BOB))).collect();
+    world.deliver("main", "2026-07", &files).await;
+    let mut settings = crate::session::QuerySettings::new(&world.limits, chrono::Utc::now());
+    settings.target_partitions = 2;
+    for (sql, first) in [
+        (
+            "SELECT billed_cost FROM costs WHERE sub_account_id = '000000000012' AND charge_category = 'Usage' \
+             ORDER BY sub_account_id, billed_cost LIMIT 3",
+            "0.000000000000",
+        ),
+        (
+            "SELECT billed_cost, sub_account_id, charge_category FROM costs WHERE sub_account_id = '000000000012' \
+             AND charge_category = 'Usage' ORDER BY charge_category DESC, sub_account_id, billed_cost DESC",
+            "2.500000000000",
+        ),
+        (
+            "SELECT sum(billed_cost), charge_category, sub_account_id FROM costs WHERE charge_category = 'Usage' \
+             AND sub_account_id = '000000000012' GROUP BY 2, 3 ORDER BY 2, 3",
+            "7.500000000000",
+        ),
+        (
+            "SELECT sum(billed_cost) OVER (PARTITION BY sub_account_id ORDER BY x_billing_period, billed_cost) FROM costs \
+             WHERE charge_category = 'Usage' AND sub_account_id = '000000000012' AND x_billing_period = '2026-07' \
+             ORDER BY sub_account_id, 1",
+            "0.000000000000",
+        ),
+    ] {
+        let bound = world
+            .builder
+            .bind(world.catalog.lease(), &reader(&[]), &settings)
+            .await
+            .unwrap();
+        let query = bound
+            .plan(parse(sql))
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let batches = world
+            .run(query)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let cell = arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap();
+        assert_eq!(cell, first, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_amount_stops_the_statement() {
     let world = world().await;

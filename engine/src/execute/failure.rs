@@ -176,6 +176,10 @@ fn by_text(error: &DataFusionError) -> Error {
     let lower = text.to_ascii_lowercase();
     let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| lower.starts_with(beginning));
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    // What SanityCheckPlan says of a plan that the rules broke: no statement is to blame for it.
+    if begins(&["plan: ["]) {
+        return Error::defect("the statement was planned wrongly").with_detail(text);
+    }
     let kind = if begins(&["table '", "table not found", "no table named"]) {
         ErrorKind::UnknownTable
     } else if begins(&["invalid function", "table function"])
