@@ -195,6 +195,7 @@ impl AwsClients {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the AWS SDK signs with it")]
 fn sdk_credentials(key: &AccessKey) -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Credentials::new(
         key.access_key_id.clone(),

@@ -147,7 +147,7 @@ impl std::fmt::Debug for KeyFileVault {
 impl SecretVault for KeyFileVault {
     async fn put(&self, name: &str, secret: &SecretString) -> Result<SecretRef> {
         check_name(name)?;
-        if secret.is_empty() || secret.open().len() > MAX_SECRET_BYTES {
+        if secret.is_empty() || secret.len() > MAX_SECRET_BYTES {
             return Err(Error::new(
                 ErrorKind::BadValue,
                 format!("the value of the secret \"{name}\" is empty or longer than {MAX_SECRET_BYTES} bytes"),

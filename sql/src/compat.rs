@@ -120,12 +120,15 @@ fn schemas_of(search_path: &str) -> Vec<String> {
         .collect()
 }
 
+/// Tables by schema and name.
+type Tables = BTreeMap<(&'static str, &'static str), Arc<dyn TableProvider>>;
+
 /// What a source of schemas is to the engine.
 #[derive(Debug)]
 struct Source {
     catalogue: Arc<Catalogue>,
     /// Planning asks for a table several times; all times it gets the same rows.
-    tables: Mutex<BTreeMap<(&'static str, &'static str), Arc<dyn TableProvider>>>,
+    tables: Mutex<Tables>,
 }
 
 impl SchemaSource for Source {

@@ -167,8 +167,8 @@ impl Bench {
         let farthing = self.runtimes.block_on(Farthing::open(&self.config, &self.runtimes))?;
         let ours = std::process::id();
         let theirs = self.duckdb.pid();
-        let mut ask_farthing = || self.runtimes.block_on(farthing.ask(&question.farthing));
-        let (first, our_bytes) = counting(ours, &mut ask_farthing)?;
+        let ask_farthing = || self.runtimes.block_on(farthing.ask(&question.farthing));
+        let (first, our_bytes) = counting(ours, ask_farthing)?;
         let (second, their_bytes) = counting(theirs, || self.duckdb.ask(&question.duckdb))?;
         let difference = cell::difference(&first.rows, &second.rows);
         let mut our_times = times(&first, our_bytes);

@@ -108,6 +108,7 @@ struct ReadKey {
 }
 
 /// The text that [`parse_access_key`] reads back.
+#[expect(clippy::disallowed_methods, reason = "the text goes to the vault")]
 pub(crate) fn write_access_key(key: &AccessKey) -> Result<SecretString> {
     let written = WrittenKey {
         access_key_id: &key.access_key_id,
@@ -122,6 +123,7 @@ pub(crate) fn write_access_key(key: &AccessKey) -> Result<SecretString> {
 
 /// Reads an access key: JSON with `access_key_id` and `secret_access_key`, the two lines of the CSV file that the AWS
 /// console offers, or `id:secret`. `origin` names the text in errors, which never quote it.
+#[expect(clippy::disallowed_methods, reason = "what is read is an access key, secret again")]
 pub(crate) fn parse_access_key(text: &SecretString, origin: &str) -> Result<AccessKey> {
     let clear = text.open().trim_start_matches('\u{feff}').trim();
     let key = if clear.starts_with('{') {
@@ -183,6 +185,7 @@ fn access_key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
 }
 
 /// Refuses what AWS would refuse anyway, and what could not be sent as a header.
+#[expect(clippy::disallowed_methods, reason = "its characters are looked at, never shown")]
 fn check_key(key: &AccessKey, origin: &str) -> Result<()> {
     let bad = |what: &str, hint: &str| {
         Err(Error::new(ErrorKind::BadCredentials, format!("{what} in {origin}")).with_hint(hint))

@@ -58,6 +58,7 @@ struct Document {
 }
 
 /// Encrypts `secret` as the version `reference` under a new data key.
+#[expect(clippy::disallowed_methods, reason = "it is encrypted here")]
 pub(super) fn seal(master: &MasterKey, reference: &SecretRef, secret: &SecretString) -> Result<Sealed> {
     let mut data_key = Zeroizing::new([0_u8; 32]);
     random(data_key.as_mut_slice())?;

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use crate::table::fixture::{ANN, BOB, Cell, HIDDEN, PAYER, Row, World, parse, reader, usage};
+use crate::port::Clock;
+use crate::table::fixture::{ANN, BOB, Cell, HIDDEN, PAYER, RealClock, Row, World, parse, reader, usage};
 
 const PLAN: &str = "arn:aws:savingsplans::000000000001:savingsplan/sp-1";
 const RESERVED: &str = "arn:aws:ec2:us-east-1:000000000001:reserved-instances/ri-1";
@@ -322,7 +323,7 @@ async fn sums_do_not_depend_on_partitions() {
         .await;
     // 7 * 0.1 * 780 + 40 * 21e-7 + 280e-12
     for target_partitions in [1, 2, 3, 8] {
-        let mut settings = crate::session::QuerySettings::new(&world.limits, chrono::Utc::now());
+        let mut settings = crate::session::QuerySettings::new(&world.limits, RealClock.now());
         settings.target_partitions = target_partitions;
         let session = world
             .builder
@@ -346,7 +347,7 @@ async fn columns_that_a_condition_fixes_can_be_sorted_by() {
     let file = |account| move |n: i32| vec![usage(account, f64::from(n)), usage(account, f64::from(n) + 0.5)];
     let files: Vec<_> = (0..3).map(file(ANN)).chain((0..3).map(file(BOB))).collect();
     world.deliver("main", "2026-07", &files).await;
-    let mut settings = crate::session::QuerySettings::new(&world.limits, chrono::Utc::now());
+    let mut settings = crate::session::QuerySettings::new(&world.limits, RealClock.now());
     settings.target_partitions = 2;
     for (sql, first) in [
         (

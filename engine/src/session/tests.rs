@@ -3,7 +3,8 @@
 use datafusion::common::ScalarValue;
 
 use super::*;
-use crate::table::fixture::{ANN, PAYER, World, parse, reader, usage};
+use crate::port::Clock;
+use crate::table::fixture::{ANN, PAYER, RealClock, World, parse, reader, usage};
 
 async fn world() -> World {
     let world = World::with(&[PAYER, ANN]).await;
@@ -57,7 +58,7 @@ async fn paths_are_no_tables() {
 #[tokio::test]
 async fn names_resolve_by_the_search_path() {
     let world = world().await;
-    let mut settings = QuerySettings::new(&world.limits, chrono::Utc::now());
+    let mut settings = QuerySettings::new(&world.limits, RealClock.now());
     let found = async |settings: &QuerySettings, sql: &str| {
         let session = world
             .builder

@@ -1,5 +1,8 @@
 //! The sandbox's clock, which tests turn.
 
+// This is AWS's clock, not Farthing's.
+#![allow(clippy::disallowed_methods)]
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

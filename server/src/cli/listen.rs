@@ -107,7 +107,7 @@ fn certificate(config: &Config, address: SocketAddr) -> Result<Option<(PathBuf, 
         return Ok(None);
     };
     let configured = config.tls_certificate.is_some();
-    if !configured && !(certificate.exists() && key.exists()) {
+    if !(configured || certificate.exists() && key.exists()) {
         return Err(Error::new(
             ErrorKind::BadValue,
             format!("the listener {address} is reachable from other machines, and there is no certificate"),

@@ -238,7 +238,7 @@ pub fn show_bytes(bytes: u64) -> String {
 fn show_in_units(number: u64, largest_first: &[(&str, u64)], smallest: &str) -> String {
     let fitting = largest_first
         .iter()
-        .find(|(_, factor)| number >= *factor && number % factor == 0);
+        .find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor));
     match fitting {
         Some((unit, factor)) => format!("\"{}{unit}\"", number / factor),
         None => format!("\"{number}{smallest}\""),

@@ -1,6 +1,6 @@
 //! The table of settings.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use farthing_engine::Result;
 use tracing::Level;
@@ -289,6 +289,6 @@ fn quoted(text: impl std::fmt::Display) -> String {
     format!("{:?}", text.to_string())
 }
 
-fn show_path(path: &PathBuf) -> String {
-    quoted(path.display())
+fn show_path(path: impl AsRef<Path>) -> String {
+    quoted(path.as_ref().display())
 }

@@ -1,7 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 //! What clients ask, as they send it: `psql.sql` was recorded from psql 15 (`-E`), `sqlalchemy.sql` from SQLAlchemy 2.1 over
 //! psycopg 3, `pgjdbc.sql` from pgJDBC 42.5.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+// These statements run in real time.
+#![allow(clippy::disallowed_methods)]
 
 mod answers;
 

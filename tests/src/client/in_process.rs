@@ -62,7 +62,7 @@ impl InProcess {
                     Param::Bool(value) => ScalarValue::from(*value),
                     Param::Null => ScalarValue::Utf8(None),
                 };
-                Ok(value.cast_to(wanted)?)
+                value.cast_to(wanted)
             })
             .collect::<datafusion::error::Result<Vec<_>>>()
             .unwrap();

@@ -246,6 +246,7 @@ impl DeliveryRoot for BucketRoot {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "object_store signs with it")]
     fn open(&self) -> Result<Arc<dyn ObjectStore>> {
         let settings = &self.clients.settings;
         let region = self.likely_region();
