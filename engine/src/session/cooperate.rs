@@ -1,7 +1,7 @@
 //! The physical rule that lets a query be stopped wherever it multiplies rows.
 //!
 //! DataFusion's operators yield to the scheduler when their leaves do, once in 128 batches. A join can make millions of
-//! batches of one batch of its leaf, or compare one batch for a second and give nothing; until it yields neither deadline
+//! batches of one batch of its leaf, or compare one batch for a minute and give nothing; until it yields neither deadline
 //! nor cancellation is noticed, and other statements wait for the thread.
 
 use std::fmt;
@@ -65,10 +65,14 @@ impl PhysicalOptimizerRule for YieldingJoins {
     }
 }
 
-/// How long an operator may work between two batches of its input before the next one lets others run.
+/// How long an operator may work on what it was given before the next part lets others run.
 const TURN: Duration = Duration::from_millis(20);
 
-/// Passes batches on, and yields to the scheduler when the operator above has worked for a [`TURN`].
+/// Rows of the first part that an operator is given. A nested loop join compares each of them with every row of its other
+/// side, of millions perhaps, before it asks for more; what is quick gets whole batches after seven parts.
+const FIRST_ROWS: usize = 1;
+
+/// Passes batches on in parts that take the operator above about a [`TURN`], and yields to the scheduler after each turn.
 #[derive(Debug)]
 struct Yielding {
     input: Arc<dyn ExecutionPlan>,
@@ -126,6 +130,9 @@ impl ExecutionPlan for Yielding {
         let input = self.input.execute(partition, context)?;
         Ok(Box::pin(YieldingStream {
             input,
+            rest: None,
+            rows: FIRST_ROWS,
+            given: None,
             turn_began: None,
         }))
     }
@@ -133,28 +140,65 @@ impl ExecutionPlan for Yielding {
 
 struct YieldingStream {
     input: SendableRecordBatchStream,
-    /// When the operator above was given its last batch after a yield; `None` right after one.
+    /// What has not been passed on of the input's newest batch.
+    rest: Option<RecordBatch>,
+    /// Rows of the next part, at the most.
+    rows: usize,
+    /// When the newest part was passed on.
+    given: Option<Instant>,
+    /// When the operator above was given its first part after a yield; `None` right after one.
     turn_began: Option<Instant>,
+}
+
+impl YieldingStream {
+    /// Fits the size of the parts to the time that the last one took. The time may hold waits of the operator above for
+    /// others; sizes recover as fast as they shrink.
+    fn adapt(&mut self) {
+        let Some(took) = self.given.take().map(|given| given.elapsed()) else {
+            return;
+        };
+        if took > TURN {
+            self.rows = (self.rows / 4).max(1);
+        } else if took < TURN / 4 {
+            self.rows = self.rows.saturating_mul(4);
+        }
+    }
+
+    /// The next part of a batch; keeps the rest.
+    fn part_of(&mut self, batch: RecordBatch) -> RecordBatch {
+        let now = Instant::now();
+        self.given = Some(now);
+        self.turn_began.get_or_insert(now);
+        if batch.num_rows() <= self.rows {
+            return batch;
+        }
+        self.rest = Some(batch.slice(self.rows, batch.num_rows() - self.rows));
+        batch.slice(0, self.rows)
+    }
 }
 
 impl Stream for YieldingStream {
     type Item = DataFusionResult<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.adapt();
         if self.turn_began.is_some_and(|began| began.elapsed() > TURN) {
             self.turn_began = None;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let next = self.input.poll_next_unpin(context);
-        match next {
-            // Whoever waits for input yields by itself.
-            Poll::Pending => self.turn_began = None,
-            Poll::Ready(_) => {
-                self.turn_began.get_or_insert_with(Instant::now);
-            }
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Some(Ok(self.part_of(rest))));
         }
-        next
+        match self.input.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(batch))) => Poll::Ready(Some(Ok(self.part_of(batch)))),
+            Poll::Pending => {
+                // Whoever waits for input yields by itself.
+                self.turn_began = None;
+                Poll::Pending
+            }
+            end => end,
+        }
     }
 }
 
