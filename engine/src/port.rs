@@ -2,6 +2,8 @@
 //!
 //! Each method states its deadline, whether repeating it is safe, and its errors. None returns an AWS type.
 
+mod administration;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::id::{AccountId, BillingPeriod};
 use crate::secret::SecretString;
+
+pub use administration::{
+    AwsAdministration, Destination, Execution, ExportDefinition, ExportHealth, ExportService, Organization,
+    OrganizationAccount, PresentBucket, PresentExport, Simulated,
+};
 
 /// An AWS access key as it comes from a user. Holds secrets, so it is never stored or printed.
 #[derive(Debug, Clone)]
