@@ -1,5 +1,6 @@
 //! AWS: settings, and the one HTTP client that every call of the process shares.
 
+pub mod administration;
 pub mod credential;
 pub mod error;
 pub mod export;

@@ -16,6 +16,7 @@ pub mod vault;
 mod conformance_tests;
 
 pub use aws::AwsSettings;
+pub use aws::administration::AwsAdmin;
 pub use aws::credential::AwsConnector;
 pub use aws::export::AwsExportSource;
 pub use vault::KeyFileVault;

@@ -9,6 +9,7 @@ use farthing_engine::secret::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::administration::AwsAdmin;
 use super::error::{AwsCall, Failure};
 use super::export::AwsExportSource;
 use super::{AwsClients, AwsSettings};
@@ -26,6 +27,11 @@ impl AwsConnector {
         Ok(Self {
             clients: Arc::new(AwsClients::try_new(settings, vault)?),
         })
+    }
+
+    /// The administration of AWS that shares this connector's settings, vault and connections.
+    pub fn administration(&self) -> AwsAdmin {
+        AwsAdmin::new(Arc::clone(&self.clients))
     }
 
     /// A source of exports that shares this connector's settings, vault and connections.
