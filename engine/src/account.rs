@@ -7,8 +7,10 @@ mod connect_linked;
 mod connect_root;
 mod disconnect;
 pub mod location;
+pub mod policy;
 mod refresh;
 pub mod run;
+mod setup_guide;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -28,6 +30,7 @@ pub use connect_root::ConnectRoot;
 pub use disconnect::Disconnect;
 pub use refresh::Refresh;
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
+pub use setup_guide::SetupGuide;
 
 /// Takes a sentence for the person who waits for a call.
 pub trait Notify: Send + Sync {
