@@ -1,14 +1,20 @@
 //! Connects accounts, step by step: each step is idempotent, recorded before and after, and a repeated call resumes.
 //!
 //! The order of effects is fixed: secret, then account and export in one catalog version, then the import. A crash between
-//! the first two leaves an unreferenced secret and never an account without one. Nothing here writes to AWS.
+//! the first two leaves an unreferenced secret and never an account without one. Only procedures that are named for it write to
+//! AWS: `create_aws_export` and `setup_aws_iam_user`.
 
+mod check_access;
 mod connect_linked;
 mod connect_root;
+mod create_export;
+pub mod detect;
 mod disconnect;
 pub mod location;
+pub mod policy;
 mod refresh;
 pub mod run;
+mod update_credentials;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,12 +28,20 @@ use crate::history::History;
 use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::{ImportProgress, ImportSummary, Importer, PeriodEvent, PeriodOutcome};
 use crate::money::Amount;
-use crate::port::{AccessKey, AccountConnector, Clock, Credential, ExportSource, LocationRoot, SecretRef, SecretVault};
+use crate::port::{
+    AccessKey, AccountConnector, AwsAdministration, Clock, Credential, ExportSource, LocationRoot, SecretRef,
+    SecretVault,
+};
+use crate::secret::SecretString;
+pub use check_access::{CheckAccess, PermissionCheck, PermissionChecks};
 pub use connect_linked::ConnectLinked;
 pub use connect_root::ConnectRoot;
+pub use create_export::CreateExport;
+use detect::Detection;
 pub use disconnect::Disconnect;
 pub use refresh::Refresh;
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
+pub use update_credentials::UpdateCredentials;
 
 /// Takes a sentence for the person who waits for a call.
 pub trait Notify: Send + Sync {
@@ -40,6 +54,8 @@ pub trait Notify: Send + Sync {
 pub enum GivenCredential {
     /// A key in the call.
     Key(AccessKey),
+    /// The text of the CSV file that the AWS console offers for a new key.
+    Csv(SecretString),
     /// A secret stored under this name by `put_secret`.
     Named(String),
     /// None.
@@ -68,7 +84,10 @@ pub struct Connections {
     pub(crate) vault: Arc<dyn SecretVault>,
     pub(crate) importer: Arc<Importer>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) administration: Arc<dyn AwsAdministration>,
     pub(crate) runs: Arc<History<ProcedureRun>>,
+    pub(crate) detections: Arc<History<Detection>>,
+    pub(crate) permission_checks: Arc<History<PermissionChecks>>,
     /// The run that holds each locked object, by the object's name.
     locks: Mutex<BTreeMap<String, String>>,
 }
@@ -87,8 +106,14 @@ pub struct ConnectionsParts {
     pub importer: Arc<Importer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Looks at exports, buckets, organization and IAM, and makes what is missing.
+    pub administration: Arc<dyn AwsAdministration>,
     /// The run history.
     pub runs: Arc<History<ProcedureRun>>,
+    /// What looks at accounts found.
+    pub detections: Arc<History<Detection>>,
+    /// What checks of permissions found.
+    pub permission_checks: Arc<History<PermissionChecks>>,
 }
 
 impl Connections {
@@ -101,7 +126,10 @@ impl Connections {
             vault: parts.vault,
             importer: parts.importer,
             clock: parts.clock,
+            administration: parts.administration,
             runs: parts.runs,
+            detections: parts.detections,
+            permission_checks: parts.permission_checks,
             locks: Mutex::new(BTreeMap::new()),
         }
     }
@@ -255,6 +283,11 @@ impl Connections {
     pub(crate) async fn resolve(&self, given: &GivenCredential) -> Result<(Credential, Option<String>)> {
         match given {
             GivenCredential::Key(key) => Ok((Credential::Inline(key.clone()), Some(key.access_key_id.clone()))),
+            GivenCredential::Csv(text) => {
+                let key = self.connector.read_access_key(text)?;
+                let id = key.access_key_id.clone();
+                Ok((Credential::Inline(key), Some(id)))
+            }
             GivenCredential::Named(name) => Ok((Credential::Stored(self.newest_named(name).await?), None)),
             GivenCredential::Absent => Ok((Credential::Absent, None)),
         }

@@ -35,6 +35,7 @@ use crate::id::{BillingPeriod, CatalogVersion, ExportId};
 use crate::limit::Limits;
 use crate::port::{Clock, Credential, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
+pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};
 

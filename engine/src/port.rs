@@ -97,6 +97,13 @@ impl ExportLocation {
         }
     }
 
+    /// Notes the bucket's Region.
+    pub(crate) fn set_region(&mut self, found: &str) {
+        if let LocationRoot::Bucket { region, .. } = &mut self.root {
+            *region = Some(found.to_owned());
+        }
+    }
+
     /// The location as a URI, as users write it.
     pub fn uri(&self) -> String {
         match &self.root {
@@ -191,6 +198,10 @@ pub trait AccountConnector: Send + Sync {
     /// Who the credential is: one STS `GetCallerIdentity`, which AWS allows to every valid key. Safe to repeat. Errors:
     /// `BadCredentials` saying whether the key is unknown, the secret wrong or the token expired; `AwsUnreachable`.
     async fn identify(&self, credential: &Credential) -> Result<Identity>;
+
+    /// Reads an access key as people have it: the console's CSV file, JSON with `access_key_id` and `secret_access_key`, or
+    /// `id:secret`. No request is made. Errors: `BadCredentials`, never with the text.
+    fn read_access_key(&self, text: &SecretString) -> Result<AccessKey>;
 }
 
 /// Keeps secrets, encrypted at rest.

@@ -70,6 +70,10 @@ impl AccountConnector for AwsConnector {
             arn: arn.to_owned(),
         })
     }
+
+    fn read_access_key(&self, text: &SecretString) -> Result<AccessKey> {
+        parse_access_key(text, "credentials_csv")
+    }
 }
 
 impl AwsClients {

@@ -1,4 +1,4 @@
-//! `connect_aws_root`: an export that exists already, in a bucket or a folder.
+//! `connect_aws_root`: an export that exists already, in a bucket or a folder, named or found.
 
 use std::collections::BTreeMap;
 
@@ -58,10 +58,8 @@ impl Connections {
 
     /// Everything that only reads.
     async fn plan_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<Plan> {
-        let mut location = request.location.resolve()?;
         let (credential, key_id) = self.resolve(&request.credential).await?;
-        let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
-        let identity = self.identify_root(in_bucket, &credential, run).await?;
+        let (mut location, identity) = self.locate(request, &credential, run).await?;
         let report = self.source.probe(&location, &credential).await?;
         if let (LocationRoot::Bucket { region, .. }, Some(found)) = (&mut location.root, &report.region) {
             *region = Some(found.clone());
@@ -101,6 +99,26 @@ impl Connections {
             arn: identity.map(|i| i.arn),
             export,
         })
+    }
+
+    /// Where the export is, and who the credential is: as told, or found among the account's exports.
+    async fn locate(
+        &self,
+        request: &ConnectRoot,
+        credential: &Credential,
+        run: &mut Run,
+    ) -> Result<(ExportLocation, Option<Identity>)> {
+        if request.location.names_a_place() || matches!(credential, Credential::Absent) {
+            let location = request.location.resolve()?;
+            let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
+            let identity = self.identify_root(in_bucket, credential, run).await?;
+            return Ok((location, identity));
+        }
+        let identity = self.connector.identify(credential).await?;
+        run.push(identity_step(&identity));
+        let detection = self.detect(identity.account, credential, run).await?;
+        let chosen = detection.choose(request.location.export_name.as_deref())?;
+        Ok((chosen.resolve()?, Some(identity)))
     }
 
     async fn identify_root(&self, in_bucket: bool, credential: &Credential, run: &mut Run) -> Result<Option<Identity>> {
@@ -248,7 +266,12 @@ fn same_place(one: &ExportLocation, other: &ExportLocation) -> bool {
     root(one) == root(other) && one.base_key() == other.base_key()
 }
 
-fn check_present(present: &Export, location: &ExportLocation, account: AccountId, replace: bool) -> Result<()> {
+pub(super) fn check_present(
+    present: &Export,
+    location: &ExportLocation,
+    account: AccountId,
+    replace: bool,
+) -> Result<()> {
     if replace || (same_place(&present.location, location) && present.account == account) {
         return Ok(());
     }
@@ -264,7 +287,7 @@ fn check_present(present: &Export, location: &ExportLocation, account: AccountId
     .with_hint("Give replace => true to connect the new one in its place; its data is imported anew."))
 }
 
-fn change_of<T>(former: Option<T>) -> Action {
+pub(super) fn change_of<T>(former: Option<T>) -> Action {
     if former.is_some() {
         Action::Reuse
     } else {

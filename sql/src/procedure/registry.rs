@@ -1,5 +1,7 @@
 //! The procedures.
 
+mod setup;
+
 use farthing_engine::account::location::LocationParts;
 use farthing_engine::account::{ConnectLinked, ConnectRoot, Disconnect, Refresh};
 use farthing_engine::principal::Role;
@@ -42,6 +44,11 @@ const SESSION_TOKEN: Parameter = optional(
     ArgumentKind::Secret,
     "The session token of temporary credentials.",
 );
+const CREDENTIALS_CSV: Parameter = optional(
+    "credentials_csv",
+    ArgumentKind::Secret,
+    "The text of the CSV file that the console offers for a new key, instead of its two parts.",
+);
 const CREDENTIAL: Parameter = optional(
     "credential",
     ArgumentKind::Text,
@@ -56,6 +63,7 @@ const DRY_RUN: Parameter = optional(
 
 /// All procedures, in order of name.
 pub(crate) static PROCEDURES: &[Procedure] = &[
+    setup::CHECK_AWS_ACCESS,
     Procedure {
         name: "connect_aws_linked",
         about: "Connects a member account: its rows in the root's export become visible, for every month, at once.",
@@ -64,6 +72,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             ACCESS_KEY_ID,
             SECRET_ACCESS_KEY,
             SESSION_TOKEN,
+            CREDENTIALS_CSV,
             CREDENTIAL,
             optional(
                 "account_id",
@@ -79,13 +88,14 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
     },
     Procedure {
         name: "connect_aws_root",
-        about: "Connects a payer through an export that exists: imports every delivered month and keeps it up to date.",
+        about: "Connects a payer through an export that exists, named or found: imports every delivered month and keeps it up \
+                to date.",
         privilege: Role::Operator,
         parameters: &[
             optional(
                 "location",
                 ArgumentKind::Text,
-                "'s3://bucket/prefix/export' or 'file:///folder/export'.",
+                "'s3://bucket/prefix/export' or 'file:///folder/export'; without a place the account's exports are looked through.",
             ),
             optional("bucket", ArgumentKind::Text, "The bucket, where location is not given."),
             optional(
@@ -106,6 +116,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             ACCESS_KEY_ID,
             SECRET_ACCESS_KEY,
             SESSION_TOKEN,
+            CREDENTIALS_CSV,
             CREDENTIAL,
             optional(
                 "account_id",
@@ -125,6 +136,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             Box::pin(async move { connections.connect_root(&connect_root(&arguments)?, caller).await })
         },
     },
+    setup::CREATE_AWS_EXPORT,
     Procedure {
         name: "disconnect_aws_account",
         about: "Hides an account's rows and forgets its key. Nothing in AWS is touched.",
@@ -205,6 +217,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             })
         },
     },
+    setup::UPDATE_AWS_CREDENTIALS,
 ];
 
 fn missing(name: &str) -> Error {
