@@ -15,6 +15,7 @@ mod crash;
 mod import;
 mod leak;
 mod secrets;
+mod setup;
 mod slt;
 mod tidy;
 mod wire;
