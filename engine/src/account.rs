@@ -9,6 +9,7 @@ mod connect_linked;
 mod connect_root;
 mod create_export;
 pub mod detect;
+mod diagnose;
 mod disconnect;
 pub mod location;
 pub mod policy;

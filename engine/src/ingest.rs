@@ -178,6 +178,11 @@ impl Importer {
         }
     }
 
+    /// The newest run of each month of an export, where it is not imported because it waits or failed.
+    pub fn troubles(&self, export: &ExportId) -> Vec<Arc<ImportRun>> {
+        self.recorder.troubles(export)
+    }
+
     /// Imports every period that the export's source lists. One period that fails never stops the others. Safe to repeat:
     /// what is imported already is `Unchanged`. Errors, if nothing could be tried: `Missing` for an unknown export or
     /// bucket, what AWS answered to the first look, `Cancelled`.

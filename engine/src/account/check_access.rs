@@ -142,7 +142,7 @@ impl Connections {
         Ok(())
     }
 
-    async fn checks_of(&self, account: &Account, state: &CatalogState) -> Result<Vec<PermissionCheck>> {
+    pub(super) async fn checks_of(&self, account: &Account, state: &CatalogState) -> Result<Vec<PermissionCheck>> {
         let Some(secret) = &account.secret else {
             return Ok(vec![PermissionCheck {
                 needed_for: "import".to_owned(),

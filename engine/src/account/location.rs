@@ -120,7 +120,7 @@ impl LocationParts {
 }
 
 /// S3's rule for bucket names: 3 to 63 characters of a-z, 0-9, point and hyphen.
-fn check_bucket(bucket: &str) -> Result<()> {
+pub(crate) fn check_bucket(bucket: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
     if (3..=63).contains(&bucket.len()) && bucket.chars().all(allowed) {
         return Ok(());
@@ -132,7 +132,7 @@ fn check_bucket(bucket: &str) -> Result<()> {
 }
 
 /// The wider of the two rules for names, the one of legacy reports.
-fn check_export_name(name: &str) -> Result<()> {
+pub(crate) fn check_export_name(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
     if (1..=256).contains(&name.len()) && name.chars().all(allowed) {
         return Ok(());

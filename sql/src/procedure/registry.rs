@@ -137,6 +137,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
         },
     },
     setup::CREATE_AWS_EXPORT,
+    setup::DIAGNOSE_AWS,
     Procedure {
         name: "disconnect_aws_account",
         about: "Hides an account's rows and forgets its key. Nothing in AWS is touched.",

@@ -88,6 +88,14 @@ pub(super) const CREATE_AWS_EXPORT: Procedure = Procedure {
     },
 };
 
+pub(super) const DIAGNOSE_AWS: Procedure = Procedure {
+    name: "diagnose_aws",
+    about: "Looks at every connection and says why an export is not found, access is denied or data is missing. Changes nothing.",
+    privilege: Role::Operator,
+    parameters: &[],
+    run: |connections, _, caller| Box::pin(async move { connections.diagnose(caller).await }),
+};
+
 pub(super) const UPDATE_AWS_CREDENTIALS: Procedure = Procedure {
     name: "update_aws_credentials",
     about: "Gives a connected account another key. The new one is verified before the old one is forgotten.",
