@@ -15,6 +15,7 @@ pub mod location;
 pub mod policy;
 mod refresh;
 pub mod run;
+mod setup_user;
 mod update_credentials;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ use detect::Detection;
 pub use disconnect::Disconnect;
 pub use refresh::Refresh;
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
+pub use setup_user::SetupUser;
 pub use update_credentials::UpdateCredentials;
 
 /// Takes a sentence for the person who waits for a call.

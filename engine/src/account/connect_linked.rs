@@ -30,7 +30,7 @@ impl Connections {
         self.finish(run).await
     }
 
-    async fn run_linked(&self, request: &ConnectLinked, run: &mut Run) -> Result<()> {
+    pub(super) async fn run_linked(&self, request: &ConnectLinked, run: &mut Run) -> Result<()> {
         let (credential, key_id) = self.resolve(&request.credential).await?;
         let (account, arn) = self.identify_linked(request, &credential, run).await?;
         let _held = self.lock(format!("account {account}"), run)?;

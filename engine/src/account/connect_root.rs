@@ -47,13 +47,16 @@ impl Connections {
     pub async fn connect_root(&self, request: &ConnectRoot, caller: &Caller<'_>) -> Result<RunOutcome> {
         let mut run = self.begin(caller).await?;
         run.record.dry_run = request.dry_run;
-        let plan = self.plan_root(request, &mut run, caller).await;
-        let plan = self.check(&mut run, plan).await?;
-        let held = self.lock(format!("account {}", plan.account), &run);
-        let _held = self.check(&mut run, held).await?;
-        let done = self.apply_root(request, plan, &mut run, caller).await;
+        let done = self.run_root(request, &mut run, caller).await;
         self.check(&mut run, done).await?;
         self.finish(run).await
+    }
+
+    /// The steps of a run that has begun.
+    pub(super) async fn run_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
+        let plan = self.plan_root(request, run, caller).await?;
+        let _held = self.lock(format!("account {}", plan.account), run)?;
+        self.apply_root(request, plan, run, caller).await
     }
 
     /// Everything that only reads.

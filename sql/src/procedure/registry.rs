@@ -218,6 +218,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             })
         },
     },
+    setup::SETUP_AWS_IAM_USER,
     setup::UPDATE_AWS_CREDENTIALS,
 ];
 

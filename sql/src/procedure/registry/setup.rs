@@ -1,7 +1,8 @@
 //! Procedures that look at AWS's side of a connection, or make it.
 
 use farthing_engine::account::policy::Kind;
-use farthing_engine::account::{CheckAccess, CreateExport, UpdateCredentials};
+use farthing_engine::account::location::LocationParts;
+use farthing_engine::account::{CheckAccess, CreateExport, SetupUser, UpdateCredentials};
 use farthing_engine::principal::Role;
 use farthing_engine::{Error, ErrorKind, Result};
 
@@ -94,6 +95,50 @@ pub(super) const DIAGNOSE_AWS: Procedure = Procedure {
     privilege: Role::Operator,
     parameters: &[],
     run: |connections, _, caller| Box::pin(async move { connections.diagnose(caller).await }),
+};
+
+pub(super) const SETUP_AWS_IAM_USER: Procedure = Procedure {
+    name: "setup_aws_iam_user",
+    about: "With an administrator's key, makes a policy, an IAM user and an access key, and connects the account with that key. \
+            Writes to AWS: see the plan first with dry_run => true. The administrator's key is kept nowhere.",
+    privilege: Role::Operator,
+    parameters: &[
+        optional(
+            "location",
+            ArgumentKind::Text,
+            "The export that the user is to read, 's3://bucket/prefix/export'; leave it out for a linked account.",
+        ),
+        optional("export_name", ArgumentKind::Text, "The export's name, where location ends at the prefix."),
+        optional("user_name", ArgumentKind::Text, "The user's name. Default 'farthing'."),
+        ACCESS_KEY_ID,
+        SECRET_ACCESS_KEY,
+        SESSION_TOKEN,
+        CREDENTIALS_CSV,
+        CREDENTIAL,
+        optional("account_id", ArgumentKind::AccountId, "Checked against the key."),
+        ACCOUNT_NAME,
+        DRY_RUN,
+    ],
+    run: |connections, arguments, caller| {
+        Box::pin(async move {
+            let location = arguments.text("location")?.map(|location| -> Result<LocationParts> {
+                Ok(LocationParts {
+                    location: Some(location),
+                    export_name: arguments.text("export_name")?,
+                    ..LocationParts::default()
+                })
+            });
+            let request = SetupUser {
+                credential: arguments.credential()?,
+                account_id: arguments.account("account_id")?,
+                account_name: arguments.text("account_name")?,
+                location: location.transpose()?,
+                user_name: arguments.text("user_name")?.unwrap_or_else(|| "farthing".to_owned()),
+                dry_run: arguments.boolean("dry_run", false),
+            };
+            connections.setup_user(&request, caller).await
+        })
+    },
 };
 
 pub(super) const UPDATE_AWS_CREDENTIALS: Procedure = Procedure {
