@@ -15,6 +15,7 @@ pub mod location;
 pub mod policy;
 mod refresh;
 pub mod run;
+mod setup_guide;
 mod setup_user;
 mod update_credentials;
 
@@ -43,6 +44,7 @@ use detect::Detection;
 pub use disconnect::Disconnect;
 pub use refresh::Refresh;
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
+pub use setup_guide::SetupGuide;
 pub use setup_user::SetupUser;
 pub use update_credentials::UpdateCredentials;
 

@@ -40,6 +40,7 @@ use object_store::memory::InMemory;
 use url::Url;
 
 use self::checked::Checked;
+use crate::account::policy;
 use crate::catalog::Lease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::datafusion_error;
@@ -224,6 +225,7 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
     let functions = SessionStateDefaults::default_scalar_functions()
         .into_iter()
         .filter(|function| !WITHHELD_FUNCTIONS.contains(&function.name()))
+        .chain(policy::scalar_functions())
         .collect();
     let mut analyzer = Analyzer::new();
     // First, so that no coercion casts an account id before it is compared as text.

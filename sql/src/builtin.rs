@@ -1,11 +1,14 @@
 //! Functions whose value the session knows: `version()`, `current_user`, `current_database()` ...
 //!
 //! They are replaced by their value before planning. Replacing happens on the tree, never on text, and only where the
-//! name stands alone or in `pg_catalog`.
+//! name stands alone or in `pg_catalog`. In the same pass the named arguments of policy functions are put into order.
+
+mod named;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, Value, VisitMut, VisitorMut};
+use farthing_engine::{Error, Result};
 
 use crate::frontend::CATALOG;
 use crate::setting::SERVER_VERSION;
@@ -35,9 +38,9 @@ impl Replacer<'_> {
 }
 
 impl VisitorMut for Replacer<'_> {
-    type Break = ();
+    type Break = Error;
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let Expr::Function(function) = expr else {
             return ControlFlow::Continue(());
         };
@@ -58,6 +61,12 @@ impl VisitorMut for Replacer<'_> {
             [schema, name] if schema == "pg_catalog" => name,
             _ => return ControlFlow::Continue(()),
         };
+        if let Some(policy) = named::find(name) {
+            return match named::arrange(policy, function) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            };
+        }
         if let Some(value) = self.value(name).filter(|_| no_arguments) {
             *expr = Expr::Value(value.into());
         }
@@ -65,8 +74,11 @@ impl VisitorMut for Replacer<'_> {
     }
 }
 
-/// Replaces what the session knows by its value.
-pub(crate) fn replace(tree: &mut ast::Statement, user: &str, schema: &str) {
-    // The visitor never breaks off.
-    let _ = tree.visit(&mut Replacer { user, schema });
+/// Replaces what the session knows by its value. Errors: `UnknownFunction` and `Syntax` for arguments that a policy function
+/// does not take.
+pub(crate) fn replace(tree: &mut ast::Statement, user: &str, schema: &str) -> Result<()> {
+    match tree.visit(&mut Replacer { user, schema }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }

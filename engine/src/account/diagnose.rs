@@ -47,7 +47,12 @@ impl Connections {
 
     /// "Export not found" and "No data" of one export.
     async fn diagnose_export(&self, export: &Export, state: &CatalogState, run: &mut Run) -> Result<()> {
-        let credential = match state.document.accounts.get(&export.account).and_then(|a| a.secret.clone()) {
+        let credential = match state
+            .document
+            .accounts
+            .get(&export.account)
+            .and_then(|a| a.secret.clone())
+        {
             Some(secret) => Credential::Stored(secret),
             None => Credential::Absent,
         };
@@ -77,13 +82,18 @@ impl Connections {
         if !missing.is_empty() {
             run.push(
                 Step::new(Action::Check, object("no data"), Status::Failed)
-                    .detail(format!("{} delivered and not imported.", counted(missing.len(), "month")))
+                    .detail(format!(
+                        "{} delivered and not imported.",
+                        counted(missing.len(), "month")
+                    ))
                     .evidence(serde_json::json!({ "periods": missing }))
                     .next_sql(format!("CALL refresh_export(export_name => '{}');", export.id)),
             );
         }
         for trouble in self.importer.troubles(&export.id) {
-            let period = trouble.period.map_or_else(|| "all months".to_owned(), |period| period.to_string());
+            let period = trouble
+                .period
+                .map_or_else(|| "all months".to_owned(), |period| period.to_string());
             run.push(
                 Step::new(Action::Check, object("no data"), Status::Warning)
                     .detail(format!(
@@ -114,7 +124,10 @@ impl Connections {
             None => {
                 let names: Vec<&str> = listed.iter().map(|present| present.definition.name.as_str()).collect();
                 Step::new(Action::Check, object, Status::Failed)
-                    .detail(format!("Account {} has no export {name} in AWS Data Exports.", export.account))
+                    .detail(format!(
+                        "Account {} has no export {name} in AWS Data Exports.",
+                        export.account
+                    ))
                     .evidence(serde_json::json!({ "exports": names }))
             }
             Some(present) => {
@@ -149,10 +162,16 @@ fn push_access(account: &Account, checks: &[PermissionCheck], run: &mut Run) {
     let essential = |check: &&&PermissionCheck| check.needed_for == "import";
     let object = format!("access denied: account {}", account.id);
     if !refused.iter().any(|check| essential(&check)) {
-        run.push(Step::new(Action::Check, object.clone(), Status::Ok).detail("The credential reads what it has to read."));
+        run.push(
+            Step::new(Action::Check, object.clone(), Status::Ok).detail("The credential reads what it has to read."),
+        );
     }
     for check in refused {
-        let status = if essential(&&check) { Status::Failed } else { Status::Warning };
+        let status = if essential(&&check) {
+            Status::Failed
+        } else {
+            Status::Warning
+        };
         run.push(
             Step::new(Action::Check, object.clone(), status)
                 .detail(format!(

@@ -118,8 +118,10 @@ impl Connections {
             None => (Mode::Linked, "discovery"),
             Some(location) => {
                 let LocationRoot::Bucket { name, .. } = &location.root else {
-                    return Err(Error::new(ErrorKind::BadValue, "the export of a folder needs no IAM user")
-                        .with_hint("CALL connect_aws_root(location => 'file:///...') connects it."));
+                    return Err(
+                        Error::new(ErrorKind::BadValue, "the export of a folder needs no IAM user")
+                            .with_hint("CALL connect_aws_root(location => 'file:///...') connects it."),
+                    );
                 };
                 names.bucket = Some(name.clone());
                 names.prefix = Some(location.prefix.clone());
@@ -147,7 +149,10 @@ impl Connections {
         let (admin, user) = (&plan.admin, request.user_name.as_str());
         caller.notify.notify(&format!("Making the IAM user {user}."));
         let document = plan.document.to_string();
-        let policy_arn = self.administration.create_policy(admin, &plan.policy_name, &document).await?;
+        let policy_arn = self
+            .administration
+            .create_policy(admin, &plan.policy_name, &document)
+            .await?;
         run.push(
             Step::new(Action::Create, policy_arn.clone(), Status::Ok)
                 .detail("The policy is there.")
@@ -161,15 +166,18 @@ impl Connections {
                 .detail("The user is there, and has the policy and no other right."),
         );
         run.push(
-            Step::new(Action::Create, format!("access key of {user}"), Status::Pending)
-                .detail("An access key is being made; if the call ends here, delete a key of the user that nothing uses."),
+            Step::new(Action::Create, format!("access key of {user}"), Status::Pending).detail(
+                "An access key is being made; if the call ends here, delete a key of the user that nothing uses.",
+            ),
         );
         self.runs.put(&run.id, &run.record).await?;
         let key = self.administration.create_access_key(admin, user).await?;
         run.record.steps.pop();
         run.push(
-            Step::new(Action::Create, format!("access key of {user}"), Status::Ok)
-                .detail(format!("Access key {} is made.", super::shown_key_id(&key.access_key_id))),
+            Step::new(Action::Create, format!("access key of {user}"), Status::Ok).detail(format!(
+                "Access key {} is made.",
+                super::shown_key_id(&key.access_key_id)
+            )),
         );
         Ok(key)
     }
@@ -240,7 +248,11 @@ fn push_planned(request: &SetupUser, plan: &Plan, run: &mut Run) {
             "Would make the policy.",
             "iam:CreatePolicy",
         ),
-        (plan.user_arn.clone(), "Would make the user and attach the policy.", "iam:CreateUser"),
+        (
+            plan.user_arn.clone(),
+            "Would make the user and attach the policy.",
+            "iam:CreateUser",
+        ),
         (
             format!("access key of {}", request.user_name),
             "Would make an access key, store it encrypted, and connect with it.",
@@ -253,13 +265,19 @@ fn push_planned(request: &SetupUser, plan: &Plan, run: &mut Run) {
             "iam:CreateUser" => evidence["required_actions"] = serde_json::json!([actions, "iam:AttachUserPolicy"]),
             _ => {}
         }
-        run.push(Step::new(Action::Create, object, Status::Planned).detail(detail).evidence(evidence));
+        run.push(
+            Step::new(Action::Create, object, Status::Planned)
+                .detail(detail)
+                .evidence(evidence),
+        );
     }
 }
 
 fn removal_step(request: &SetupUser, plan: &Plan) -> Step {
     let user = &request.user_name;
-    let policy = plan.user_arn.replacen(&format!(":user/{user}"), &format!(":policy/{}", plan.policy_name), 1);
+    let policy = plan
+        .user_arn
+        .replacen(&format!(":user/{user}"), &format!(":policy/{}", plan.policy_name), 1);
     Step::new(Action::Check, plan.user_arn.clone(), Status::Ok)
         .detail("What was made in AWS stays until you remove it: disconnect the account first, then run the commands in evidence.")
         .evidence(serde_json::json!({ "removal": [

@@ -94,7 +94,7 @@ impl Frontend {
             .unwrap_or("public")
             .trim()
             .to_owned();
-        builtin::replace(&mut tree, &session.principal().name, &schema);
+        builtin::replace(&mut tree, &session.principal().name, &schema)?;
         let bound = compat::extend(bound, session, &mut tree)?;
         let query = bound.plan(PlannedStatement::Statement(Box::new(tree))).await?;
         // A parameter that the plan does not need is still bound by the client.

@@ -39,7 +39,7 @@ fn matched<'a>(procedure: &'static Procedure, call: &'a ast::Function) -> Result
     let mut found: Matched<'a> = Vec::new();
     let mut named = false;
     for (position, argument) in list.args.iter().enumerate() {
-        let (name, value) = split(procedure, argument)?;
+        let (name, value) = split(argument).ok_or_else(|| not_constant(procedure))?;
         named |= name.is_some();
         let parameter = match name {
             Some(name) => procedure
@@ -78,27 +78,28 @@ fn matched<'a>(procedure: &'static Procedure, call: &'a ast::Function) -> Result
     Ok(found)
 }
 
-/// The name, if any, and the value of an argument. `a := 1` arrives as an unnamed assignment.
-fn split<'a>(procedure: &Procedure, argument: &'a FunctionArg) -> Result<(Option<String>, &'a Expr)> {
+/// The name, if any, and the value of an argument; `None` if it is not of that form. `a := 1` arrives as an unnamed
+/// assignment.
+pub(crate) fn split(argument: &FunctionArg) -> Option<(Option<String>, &Expr)> {
     let named = |name: &Expr| match name {
-        Expr::Identifier(name) => Ok(Some(name.value.clone())),
-        _ => Err(not_constant(procedure)),
+        Expr::Identifier(name) => Some(name.value.clone()),
+        _ => None,
     };
     let (name, value) = match argument {
         FunctionArg::Named { name, arg, .. } => (Some(name.value.clone()), arg),
-        FunctionArg::ExprNamed { name, arg, .. } => (named(name)?, arg),
+        FunctionArg::ExprNamed { name, arg, .. } => (Some(named(name)?), arg),
         FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp {
             left,
             op: BinaryOperator::Assignment,
             right,
         })) => {
-            return Ok((named(left)?, right));
+            return Some((Some(named(left)?), right));
         }
         FunctionArg::Unnamed(arg) => (None, arg),
     };
     match value {
-        FunctionArgExpr::Expr(expr) => Ok((name, expr)),
-        _ => Err(not_constant(procedure)),
+        FunctionArgExpr::Expr(expr) => Some((name, expr)),
+        _ => None,
     }
 }
 

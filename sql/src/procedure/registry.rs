@@ -3,7 +3,7 @@
 mod setup;
 
 use farthing_engine::account::location::LocationParts;
-use farthing_engine::account::{ConnectLinked, ConnectRoot, Disconnect, Refresh};
+use farthing_engine::account::{ConnectLinked, ConnectRoot, Disconnect, Refresh, SetupGuide};
 use farthing_engine::principal::Role;
 use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
@@ -64,6 +64,38 @@ const DRY_RUN: Parameter = optional(
 /// All procedures, in order of name.
 pub(crate) static PROCEDURES: &[Procedure] = &[
     setup::CHECK_AWS_ACCESS,
+    Procedure {
+        name: "aws_setup_guide",
+        about: "The console steps that create an export by hand, with names and documents filled in. Changes nothing.",
+        privilege: Role::Operator,
+        parameters: &[
+            required("account_id", ArgumentKind::AccountId, "The payer."),
+            required(
+                "bucket",
+                ArgumentKind::Text,
+                "The bucket to deliver to, whether it exists or not.",
+            ),
+            required(
+                "export_name",
+                ArgumentKind::Text,
+                "The name that the export is to have.",
+            ),
+            optional("prefix", ArgumentKind::Text, "The path in the bucket. Default none."),
+            optional(
+                "region",
+                ArgumentKind::Text,
+                "The bucket's Region. Default 'us-east-1'.",
+            ),
+            optional(
+                "user_name",
+                ArgumentKind::Text,
+                "The IAM user that reads. Default 'farthing'.",
+            ),
+        ],
+        run: |connections, arguments, caller| {
+            Box::pin(async move { connections.setup_guide(&setup_guide(&arguments)?, caller).await })
+        },
+    },
     Procedure {
         name: "connect_aws_linked",
         about: "Connects a member account: its rows in the root's export become visible, for every month, at once.",
@@ -224,6 +256,17 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
 
 fn missing(name: &str) -> Error {
     Error::new(ErrorKind::NullNotAllowed, format!("the argument {name} is missing"))
+}
+
+fn setup_guide(arguments: &Arguments) -> Result<SetupGuide> {
+    Ok(SetupGuide {
+        account_id: arguments.account("account_id")?.ok_or_else(|| missing("account_id"))?,
+        bucket: arguments.text("bucket")?.ok_or_else(|| missing("bucket"))?,
+        export_name: arguments.text("export_name")?.ok_or_else(|| missing("export_name"))?,
+        prefix: arguments.text("prefix")?,
+        region: arguments.text("region")?.unwrap_or_else(|| "us-east-1".to_owned()),
+        user_name: arguments.text("user_name")?.unwrap_or_else(|| "farthing".to_owned()),
+    })
 }
 
 fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {

@@ -27,9 +27,7 @@ fn settings_table(kind: Kind) -> &'static str {
 /// The rules of AWS that would otherwise come back as a `ValidationException`.
 pub(super) fn check(request: &CreateExport) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if request.kind != Kind::Cur
-        && !(request.export_name.len() <= 128 && request.export_name.chars().all(allowed))
-    {
+    if request.kind != Kind::Cur && !(request.export_name.len() <= 128 && request.export_name.chars().all(allowed)) {
         return Err(Error::new(
             ErrorKind::BadValue,
             format!("\"{}\" cannot be the name of an export", request.export_name),

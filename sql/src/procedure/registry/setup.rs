@@ -1,7 +1,7 @@
 //! Procedures that look at AWS's side of a connection, or make it.
 
-use farthing_engine::account::policy::Kind;
 use farthing_engine::account::location::LocationParts;
+use farthing_engine::account::policy::Kind;
 use farthing_engine::account::{CheckAccess, CreateExport, SetupUser, UpdateCredentials};
 use farthing_engine::principal::Role;
 use farthing_engine::{Error, ErrorKind, Result};
@@ -108,7 +108,11 @@ pub(super) const SETUP_AWS_IAM_USER: Procedure = Procedure {
             ArgumentKind::Text,
             "The export that the user is to read, 's3://bucket/prefix/export'; leave it out for a linked account.",
         ),
-        optional("export_name", ArgumentKind::Text, "The export's name, where location ends at the prefix."),
+        optional(
+            "export_name",
+            ArgumentKind::Text,
+            "The export's name, where location ends at the prefix.",
+        ),
         optional("user_name", ArgumentKind::Text, "The user's name. Default 'farthing'."),
         ACCESS_KEY_ID,
         SECRET_ACCESS_KEY,
