@@ -388,8 +388,12 @@ fn one_call_makes_the_user_that_reads_the_bill() {
             secret_access_key: "not-a-real-secret-of-an-administrator-000".to_owned(),
         };
         sandbox.register_access_key(&payer, "admin", &key).unwrap();
-        let policy = bench.ask("SELECT aws_iam_policy(mode => 'setup_user', user_name => 'bill-reader')").await;
-        sandbox.put_user_policy(&payer, "admin", "setup", policy.single().unwrap()).unwrap();
+        let policy = bench
+            .ask("SELECT aws_iam_policy(mode => 'setup_user', user_name => 'bill-reader')")
+            .await;
+        sandbox
+            .put_user_policy(&payer, "admin", "setup", policy.single().unwrap())
+            .unwrap();
         let call = |more: &str| {
             format!(
                 "CALL setup_aws_iam_user(location => 's3://{BUCKET}/{PREFIX}/{EXPORT}', user_name => 'bill-reader', \
@@ -403,15 +407,25 @@ fn one_call_makes_the_user_that_reads_the_bill() {
         assert!(planned.text().contains("s3:GetObject"), "{}", planned.text());
 
         let done = bench.ask(&call("")).await;
-        assert!(done.text().contains("aws iam delete-user --user-name bill-reader"), "{}", done.text());
+        assert!(
+            done.text().contains("aws iam delete-user --user-name bill-reader"),
+            "{}",
+            done.text()
+        );
         let account = bench.ask("SELECT arn FROM system.accounts").await;
-        assert_eq!(account.single(), Some(format!("arn:aws:iam::{payer}:user/bill-reader").as_str()));
+        assert_eq!(
+            account.single(),
+            Some(format!("arn:aws:iam::{payer}:user/bill-reader").as_str())
+        );
         assert_eq!(bench.ask("SELECT count(*) > 0 FROM costs").await.single(), Some("t"));
 
         sandbox.requests().clear();
         bench.ask(&call("")).await;
         assert!(writes(bench).is_empty(), "a repeated call writes {:?}", writes(bench));
         // The administrator's key is stored nowhere.
-        assert_eq!(bench.ask("SELECT count(*) FROM system.secrets").await.single(), Some("1"));
+        assert_eq!(
+            bench.ask("SELECT count(*) FROM system.secrets").await.single(),
+            Some("1")
+        );
     });
 }
