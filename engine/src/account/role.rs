@@ -1,7 +1,7 @@
-//! Roles: the external id that Farthing makes for each, the trust policy that the role needs, and who assumes it.
+//! Roles: the external id that Farthing makes, the trust policy that a role needs, and who assumes it.
 //!
-//! An external id is made once for a role and kept, so that the call that shows the trust policy and the one that connects
-//! afterwards are the same statement. The customer never chooses it (IAM user guide, "The confused deputy problem").
+//! The external id is made once and kept, so that the call that shows the trust policy and the one that connects afterwards
+//! are the same statement. Nobody who calls chooses it (IAM user guide, "The confused deputy problem").
 
 use uuid::Uuid;
 
@@ -14,11 +14,11 @@ use crate::id::AccountId;
 use crate::port::{AssumedRole, Credential, Identity};
 
 impl Connections {
-    /// The role with the external id that was made for it, or a new one, which is not kept yet.
+    /// The role with the external id that is kept, or a new one, which is not kept yet.
     pub(super) fn role(&self, arn: &str) -> Result<AssumedRole> {
         account_of(arn)?;
         let lease = self.catalog.lease();
-        let kept = lease.document.external_ids.get(arn).cloned();
+        let kept = lease.document.external_id.clone();
         Ok(AssumedRole {
             arn: arn.to_owned(),
             external_id: kept.unwrap_or_else(|| format!("farthing-{}", Uuid::new_v4())),
@@ -92,15 +92,15 @@ impl Connections {
         };
         let base = self.connector.identify(base).await?;
         let partition = partition_of(&role.arn);
-        let kept = self.catalog.lease().document.external_ids.contains_key(&role.arn);
-        let external_id = match dry_run && !kept {
-            true => "made-by-the-call-without-dry-run",
-            false => role.external_id.as_str(),
-        };
-        let trust = policy::trust_policy(&base.arn, external_id, partition)?;
         if !dry_run {
-            self.catalog.publish(&[Change::PutExternalId(role.clone())]).await?;
+            self.catalog
+                .publish(&[Change::PutExternalId(role.external_id.clone())])
+                .await?;
         }
+        // Another call may have been first; what is kept counts. A dry run keeps none.
+        let kept = self.catalog.lease().document.external_id.clone();
+        let external_id = kept.unwrap_or_else(|| "made-by-the-call-without-dry-run".to_owned());
+        let trust = policy::trust_policy(&base.arn, &external_id, partition)?;
         run.push(
             Step::new(Action::Check, role.arn.clone(), Status::Pending)
                 .detail(format!(
@@ -109,7 +109,7 @@ impl Connections {
                 ))
                 .evidence(serde_json::json!({
                     "principal": base.arn, "external_id": external_id, "trust_policy": trust,
-                    "aws": refused.message(),
+                    "aws": refused.message(), "remedy": refused.hint(),
                 })),
         );
         Ok(None)

@@ -102,9 +102,10 @@ pub struct CatalogDocument {
     pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, SnapshotId>>,
     /// Who may log in.
     pub logins: BTreeMap<String, Login>,
-    /// The external ids that were made for roles, by the role's ARN: they stay the same until the role trusts them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub external_ids: BTreeMap<String, String>,
+    /// The external id that roles trust, once one was asked for: one for all, since one organization deploys its roles from
+    /// one template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// A change to the catalog, small enough to be applied again after a lost race.
@@ -131,8 +132,8 @@ pub enum Change {
     PutLogin(Login),
     /// Removes a login.
     RemoveLogin(String),
-    /// Keeps the external id of a role. One that is kept already stays.
-    PutExternalId(AssumedRole),
+    /// Keeps the external id of roles. One that is kept already stays.
+    PutExternalId(String),
 }
 
 impl CatalogDocument {
@@ -146,7 +147,7 @@ impl CatalogDocument {
             exports: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             logins: BTreeMap::new(),
-            external_ids: BTreeMap::new(),
+            external_id: None,
         }
     }
 
@@ -188,10 +189,8 @@ impl CatalogDocument {
             Change::RemoveLogin(name) => {
                 self.logins.remove(name);
             }
-            Change::PutExternalId(role) => {
-                self.external_ids
-                    .entry(role.arn.clone())
-                    .or_insert_with(|| role.external_id.clone());
+            Change::PutExternalId(external_id) => {
+                self.external_id.get_or_insert_with(|| external_id.clone());
             }
         }
         Ok(())
