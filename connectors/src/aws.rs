@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::AccessKey;
+use farthing_engine::port::{AccessKey, AssumedRole, SecretRef};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use url::{Host, Url};
@@ -114,7 +114,14 @@ pub(crate) struct AwsClients {
     pub(crate) settings: AwsSettings,
     pub(crate) vault: Arc<KeyFileVault>,
     http: SharedHttpClient,
+    /// Temporary keys of roles, by role and by the stored key that assumes it.
+    sessions: moka::future::Cache<(AssumedRole, SecretRef), AccessKey>,
 }
+
+/// Sessions last an hour; one is replaced while what it signed last can still end.
+const SESSION_KEPT: Duration = Duration::from_secs(45 * 60);
+/// Sessions kept, one for each connected role.
+const SESSIONS: u64 = 10_000;
 
 impl AwsClients {
     pub(crate) fn try_new(settings: AwsSettings, vault: Arc<KeyFileVault>) -> Result<Self> {
@@ -123,7 +130,16 @@ impl AwsClients {
         let http = HttpClientBuilder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        Ok(Self { settings, vault, http })
+        let sessions = moka::future::Cache::builder()
+            .max_capacity(SESSIONS)
+            .time_to_live(SESSION_KEPT)
+            .build();
+        Ok(Self {
+            settings,
+            vault,
+            http,
+            sessions,
+        })
     }
 
     /// The endpoint without the slash that `Url` puts at its end.

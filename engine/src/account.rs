@@ -6,6 +6,7 @@
 
 mod check_access;
 mod connect_linked;
+mod connect_linked_all;
 mod connect_root;
 mod create_export;
 pub mod detect;
@@ -14,6 +15,7 @@ mod disconnect;
 pub mod location;
 pub mod policy;
 mod refresh;
+mod role;
 pub mod run;
 mod setup_guide;
 mod setup_user;
@@ -32,12 +34,13 @@ use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::{ImportProgress, ImportSummary, Importer, PeriodEvent, PeriodOutcome};
 use crate::money::Amount;
 use crate::port::{
-    AccessKey, AccountConnector, AwsAdministration, Clock, Credential, ExportSource, LocationRoot, SecretRef,
-    SecretVault,
+    AccessKey, AccountConnector, AssumedRole, AwsAdministration, Clock, Credential, ExportSource, LocationRoot,
+    SecretRef, SecretVault,
 };
 use crate::secret::SecretString;
 pub use check_access::{CheckAccess, PermissionCheck, PermissionChecks};
 pub use connect_linked::ConnectLinked;
+pub use connect_linked_all::ConnectLinkedAll;
 pub use connect_root::ConnectRoot;
 pub use create_export::CreateExport;
 use detect::Detection;
@@ -61,6 +64,13 @@ pub enum GivenCredential {
     Key(AccessKey),
     /// The text of the CSV file that the AWS console offers for a new key.
     Csv(SecretString),
+    /// A role, and who assumes it; the connected root if that is absent.
+    Role {
+        /// `arn:aws:iam::<account>:role/<name>`.
+        arn: String,
+        /// The key that assumes it.
+        base: Box<GivenCredential>,
+    },
     /// A secret stored under this name by `put_secret`.
     Named(String),
     /// None.
@@ -294,6 +304,12 @@ impl Connections {
                 Ok((Credential::Inline(key), Some(id)))
             }
             GivenCredential::Named(name) => Ok((Credential::Stored(self.newest_named(name).await?), None)),
+            GivenCredential::Role { arn, base } => {
+                let (base, key_id) = Box::pin(self.resolve_base(base)).await?;
+                let role = self.role(arn)?;
+                let base = Box::new(base);
+                Ok((Credential::Assumed { role, base }, key_id))
+            }
             GivenCredential::Absent => Ok((Credential::Absent, None)),
         }
     }
@@ -310,6 +326,7 @@ impl Connections {
         match credential {
             Credential::Absent => Ok(former.and_then(|account| account.secret.clone())),
             Credential::Stored(secret) => Ok(Some(secret.clone())),
+            Credential::Assumed { base, .. } => Box::pin(self.keep(account, base, key_id, former, run)).await,
             Credential::Inline(key) => {
                 let object = format!("credential of account {account}");
                 let same_key = former.filter(|f| key.session_token.is_none() && f.access_key_id.as_deref() == key_id);
@@ -540,10 +557,10 @@ pub(crate) fn account_entry(
     former: Option<&Account>,
     name: Option<String>,
     arn: Option<String>,
-    key: (Option<String>, Option<SecretRef>),
+    key: (Option<String>, Option<SecretRef>, Option<AssumedRole>),
     now: DateTime<Utc>,
 ) -> Account {
-    let (access_key_id, secret) = key;
+    let (access_key_id, secret, role) = key;
     let mut entry = Account {
         id,
         kind,
@@ -551,6 +568,7 @@ pub(crate) fn account_entry(
         arn: arn.or_else(|| former.and_then(|f| f.arn.clone())),
         access_key_id: access_key_id.or_else(|| former.and_then(|f| f.access_key_id.clone())),
         secret,
+        role,
         connected_at: former.map_or(now, |f| f.connected_at),
         updated_at: now,
     };

@@ -28,7 +28,7 @@ use object_store::ObjectStore;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Export, Lease};
+use crate::catalog::{Account, Catalog, Export, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::{History, Ids};
 use crate::id::{BillingPeriod, CatalogVersion, ExportId};
@@ -57,9 +57,7 @@ pub fn stores_of(source: Arc<dyn ExportSource>) -> OpenStore {
 /// The credential of the account that connected the export.
 fn credential_of(lease: &Lease, export: &Export) -> Credential {
     let account = lease.document.accounts.get(&export.account);
-    account
-        .and_then(|account| account.secret.clone())
-        .map_or(Credential::Absent, Credential::Stored)
+    account.map_or(Credential::Absent, Account::credential)
 }
 
 /// A step of the import of one period, for notices and progress bars.

@@ -46,6 +46,17 @@ impl AwsCall {
         }
     }
 
+    /// `sts:AssumeRole`.
+    pub(crate) fn assume(role_arn: &str) -> Self {
+        Self {
+            action: "sts:AssumeRole",
+            arn: role_arn.to_owned(),
+            grant_on: role_arn.to_owned(),
+            object: format!("role {role_arn}"),
+            bucket: None,
+        }
+    }
+
     /// `s3:ListBucket`, which S3 asks for HeadBucket and for listing.
     pub fn list(bucket: &str, region: &str) -> Self {
         let arn = format!("arn:{}:s3:::{bucket}", partition(region));

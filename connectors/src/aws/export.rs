@@ -63,6 +63,7 @@ impl AwsExportSource {
                     Arc::clone(&self.clients),
                     Arc::clone(&self.regions),
                     key,
+                    credential,
                     name,
                     region.as_deref(),
                     &location.base_key(),

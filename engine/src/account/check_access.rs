@@ -143,7 +143,8 @@ impl Connections {
     }
 
     pub(super) async fn checks_of(&self, account: &Account, state: &CatalogState) -> Result<Vec<PermissionCheck>> {
-        let Some(secret) = &account.secret else {
+        let credential = account.credential();
+        if matches!(credential, Credential::Absent) {
             return Ok(vec![PermissionCheck {
                 needed_for: "import".to_owned(),
                 action: "none".to_owned(),
@@ -153,8 +154,7 @@ impl Connections {
                 message: Some("Declared without keys: its costs come from a folder.".to_owned()),
                 remedy: None,
             }]);
-        };
-        let credential = Credential::Stored(secret.clone());
+        }
         let identity = tried(
             "import",
             "sts:GetCallerIdentity",

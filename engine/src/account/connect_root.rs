@@ -114,17 +114,22 @@ impl Connections {
         if request.location.names_a_place() || matches!(credential, Credential::Absent) {
             let location = request.location.resolve()?;
             let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
-            let identity = self.identify_root(in_bucket, credential, run).await?;
+            let identity = self.identify_root(in_bucket, credential, request.dry_run, run).await?;
             return Ok((location, identity));
         }
-        let identity = self.connector.identify(credential).await?;
-        run.push(identity_step(&identity));
+        let identity = self.identify_trusted(credential, request.dry_run, run).await?;
         let detection = self.detect(identity.account, credential, run).await?;
         let chosen = detection.choose(request.location.export_name.as_deref())?;
         Ok((chosen.resolve()?, Some(identity)))
     }
 
-    async fn identify_root(&self, in_bucket: bool, credential: &Credential, run: &mut Run) -> Result<Option<Identity>> {
+    async fn identify_root(
+        &self,
+        in_bucket: bool,
+        credential: &Credential,
+        dry_run: bool,
+        run: &mut Run,
+    ) -> Result<Option<Identity>> {
         match (in_bucket, credential) {
             (true, Credential::Absent) => Err(Error::new(ErrorKind::BadValue, "a bucket needs a credential").with_hint(
                 "Give access_key_id and secret_access_key, or credential => 'secret:<name>' of a secret stored with put_secret.",
@@ -137,9 +142,7 @@ impl Connections {
                 Ok(None)
             }
             (_, credential) => {
-                let identity = self.connector.identify(credential).await?;
-                run.push(identity_step(&identity));
-                Ok(Some(identity))
+                Ok(Some(self.identify_trusted(credential, dry_run, run).await?))
             }
         }
     }
@@ -188,7 +191,7 @@ impl Connections {
             .await?;
         let now = self.clock.now();
         let name = request.account_name.clone();
-        let key = (plan.key_id.clone(), secret);
+        let key = (plan.key_id.clone(), secret, plan.credential.role().cloned());
         let account = account_entry(
             plan.account,
             AccountKind::Root,

@@ -88,8 +88,7 @@ impl Connections {
         let mut location = parts.resolve()?;
         definition::check(request)?;
         let (credential, key_id) = self.resolve(&request.credential).await?;
-        let identity = self.connector.identify(&credential).await?;
-        run.push(super::connect_root::identity_step(&identity));
+        let identity = self.identify_trusted(&credential, request.dry_run, run).await?;
         if let Some(expected) = request.account_id.filter(|expected| *expected != identity.account) {
             return Err(Error::new(
                 ErrorKind::BadCredentials,
@@ -267,7 +266,7 @@ impl Connections {
             former,
             request.account_name.clone(),
             Some(plan.identity.arn.clone()),
-            (plan.key_id.clone(), secret),
+            (plan.key_id.clone(), secret, plan.credential.role().cloned()),
             now,
         );
         let export = Export {

@@ -47,15 +47,8 @@ impl Connections {
 
     /// "Export not found" and "No data" of one export.
     async fn diagnose_export(&self, export: &Export, state: &CatalogState, run: &mut Run) -> Result<()> {
-        let credential = match state
-            .document
-            .accounts
-            .get(&export.account)
-            .and_then(|a| a.secret.clone())
-        {
-            Some(secret) => Credential::Stored(secret),
-            None => Credential::Absent,
-        };
+        let account = state.document.accounts.get(&export.account);
+        let credential = account.map_or(Credential::Absent, Account::credential);
         let object = |question: &str| format!("{question}: exports.{}", export.id);
         let report = match self.source.probe(&export.location, &credential).await {
             Ok(report) => report,

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::connect_linked::ConnectLinked;
 use super::connect_root::ConnectRoot;
 use super::location::LocationParts;
-use super::policy::{self, Mode, Names, Partition};
+use super::policy::{self, Mode, Names};
+use super::role::partition_of;
 use super::run::{Action, Run, RunOutcome, Status, Step};
 use super::{Caller, Connections, GivenCredential};
 use crate::error::{Error, ErrorKind, Result};
@@ -104,11 +105,7 @@ impl Connections {
             )
             .with_hint("Use an administrator's key of the account that you name."));
         }
-        // The partition is the second part of every ARN.
-        let partition = Partition::ALL
-            .into_iter()
-            .find(|(name, _)| identity.arn.split(':').nth(1) == Some(*name))
-            .map_or_else(Partition::default, |(_, partition)| partition);
+        let partition = partition_of(&identity.arn);
         let mut names = Names {
             partition,
             account: Some(account),

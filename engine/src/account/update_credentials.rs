@@ -71,14 +71,27 @@ impl Connections {
         let secret = self
             .keep(account, &credential, key_id.as_deref(), Some(former), run)
             .await?;
-        let entry = Account {
+        let now = self.clock.now();
+        let mut changes = vec![Change::PutAccount(Account {
             arn: Some(identity.arn),
             access_key_id: key_id,
             secret: secret.clone(),
-            updated_at: self.clock.now(),
+            role: credential.role().cloned(),
+            updated_at: now,
             ..former.clone()
-        };
-        self.catalog.publish(&[Change::PutAccount(entry)]).await?;
+        })];
+        // The former key may assume the roles of other accounts, whose trust names the account and not the key.
+        let sharing = lease.document.accounts.values().filter(|other| {
+            other.id != account && other.role.is_some() && former.secret.is_some() && other.secret == former.secret
+        });
+        changes.extend(sharing.map(|other| {
+            Change::PutAccount(Account {
+                secret: secret.clone(),
+                updated_at: now,
+                ..other.clone()
+            })
+        }));
+        self.catalog.publish(&changes).await?;
         self.forget(former.secret.as_ref(), secret.as_ref(), run).await
     }
 

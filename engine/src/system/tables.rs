@@ -135,10 +135,11 @@ impl SystemTable for Accounts {
                     .name
                     .clone()
                     .or_else(|| names.get(&a.id).and_then(|c| c.account_name.clone()));
-                let credential = match &a.secret {
-                    None => "none",
-                    Some(secret) if secret.name.starts_with("named/") => "secret",
-                    Some(_) => "access key",
+                let credential = match (&a.secret, &a.role) {
+                    (_, Some(_)) => "role",
+                    (None, None) => "none",
+                    (Some(secret), None) if secret.name.starts_with("named/") => "secret",
+                    (Some(_), None) => "access key",
                 };
                 vec![
                     Cell::text(a.id.as_str()),

@@ -218,6 +218,18 @@ impl Arguments {
         self.text(name)?.map(|text| text.parse()).transpose()
     }
 
+    /// The role that `role_arn` names, assumed by what [`Self::credential`] gives; without a role that alone.
+    pub(crate) fn credential_or_role(&self) -> Result<GivenCredential> {
+        let base = self.credential()?;
+        Ok(match self.text("role_arn")? {
+            None => base,
+            Some(arn) => GivenCredential::Role {
+                arn,
+                base: Box::new(base),
+            },
+        })
+    }
+
     /// The credential that `access_key_id`, `secret_access_key`, `session_token`, `credentials_csv` or `credential` give.
     pub(crate) fn credential(&self) -> Result<GivenCredential> {
         if let Some(csv) = self.secret("credentials_csv") {

@@ -54,6 +54,12 @@ const CREDENTIAL: Parameter = optional(
     ArgumentKind::Text,
     "'secret:<name>': a secret stored with put_secret, instead of a key.",
 );
+const ROLE_ARN: Parameter = optional(
+    "role_arn",
+    ArgumentKind::Text,
+    "A role of the account, 'arn:aws:iam::<account>:role/<name>', that the key or else the connected root assumes. The first call \
+     shows the trust policy that it needs.",
+);
 const ACCOUNT_NAME: Parameter = optional("account_name", ArgumentKind::Text, "A name for people.");
 const DRY_RUN: Parameter = optional(
     "dry_run",
@@ -106,6 +112,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             SESSION_TOKEN,
             CREDENTIALS_CSV,
             CREDENTIAL,
+            ROLE_ARN,
             optional(
                 "account_id",
                 ArgumentKind::AccountId,
@@ -118,6 +125,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             Box::pin(async move { connections.connect_linked(&connect_linked(&arguments)?, caller).await })
         },
     },
+    setup::CONNECT_AWS_LINKED_ALL,
     Procedure {
         name: "connect_aws_root",
         about: "Connects a payer through an export that exists, named or found: imports every delivered month and keeps it up \
@@ -150,6 +158,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             SESSION_TOKEN,
             CREDENTIALS_CSV,
             CREDENTIAL,
+            ROLE_ARN,
             optional(
                 "account_id",
                 ArgumentKind::AccountId,
@@ -271,7 +280,7 @@ fn setup_guide(arguments: &Arguments) -> Result<SetupGuide> {
 
 fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
     Ok(ConnectLinked {
-        credential: arguments.credential()?,
+        credential: arguments.credential_or_role()?,
         account_id: arguments.account("account_id")?,
         account_name: arguments.text("account_name")?,
         dry_run: arguments.boolean("dry_run", false),
@@ -280,7 +289,7 @@ fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
 
 fn connect_root(arguments: &Arguments) -> Result<ConnectRoot> {
     Ok(ConnectRoot {
-        credential: arguments.credential()?,
+        credential: arguments.credential_or_role()?,
         account_id: arguments.account("account_id")?,
         account_name: arguments.text("account_name")?,
         location: LocationParts {

@@ -2,7 +2,7 @@
 
 use farthing_engine::account::location::LocationParts;
 use farthing_engine::account::policy::Kind;
-use farthing_engine::account::{CheckAccess, CreateExport, SetupUser, UpdateCredentials};
+use farthing_engine::account::{CheckAccess, ConnectLinkedAll, CreateExport, SetupUser, UpdateCredentials};
 use farthing_engine::principal::Role;
 use farthing_engine::{Error, ErrorKind, Result};
 
@@ -29,6 +29,42 @@ pub(super) const CHECK_AWS_ACCESS: Procedure = Procedure {
                 account_id: arguments.account("account_id")?,
             };
             connections.check_access(&request, caller).await
+        })
+    },
+};
+
+pub(super) const CONNECT_AWS_LINKED_ALL: Procedure = Procedure {
+    name: "connect_aws_linked_all",
+    about: "Connects every account that the data names through a role of one name; of each role that does not trust Farthing yet \
+            it shows the trust policy.",
+    privilege: Role::Operator,
+    parameters: &[
+        required(
+            "role_name",
+            ArgumentKind::Text,
+            "The role's name, the same in every account.",
+        ),
+        optional(
+            "from_organization",
+            ArgumentKind::Boolean,
+            "Take the accounts that AWS Organizations lists too, not those of the data alone. Default false.",
+        ),
+        ACCESS_KEY_ID,
+        SECRET_ACCESS_KEY,
+        SESSION_TOKEN,
+        CREDENTIALS_CSV,
+        CREDENTIAL,
+        DRY_RUN,
+    ],
+    run: |connections, arguments, caller| {
+        Box::pin(async move {
+            let request = ConnectLinkedAll {
+                role_name: arguments.text("role_name")?.ok_or_else(|| missing("role_name"))?,
+                credential: arguments.credential()?,
+                from_organization: arguments.boolean("from_organization", false),
+                dry_run: arguments.boolean("dry_run", false),
+            };
+            connections.connect_linked_all(&request, caller).await
         })
     },
 };
