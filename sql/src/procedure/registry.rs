@@ -69,7 +69,6 @@ const DRY_RUN: Parameter = optional(
 
 /// All procedures, in order of name.
 pub(crate) static PROCEDURES: &[Procedure] = &[
-    setup::CHECK_AWS_ACCESS,
     Procedure {
         name: "aws_setup_guide",
         about: "The console steps that create an export by hand, with names and documents filled in. Changes nothing.",
@@ -102,6 +101,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             Box::pin(async move { connections.setup_guide(&setup_guide(&arguments)?, caller).await })
         },
     },
+    setup::CHECK_AWS_ACCESS,
     Procedure {
         name: "connect_aws_linked",
         about: "Connects a member account: its rows in the root's export become visible, for every month, at once.",
