@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::cloud::{Cloud, Target};
+use super::cur::CostAndUsageReports;
+use super::data_exports::DataExports;
 use super::fault::FaultKind;
 use super::identity::Principal;
 use super::log::Exchange;
@@ -129,7 +131,7 @@ pub(crate) struct ControlApis {
 impl ControlApis {
     pub(crate) fn new() -> Self {
         Self {
-            apis: vec![Arc::new(Sts)],
+            apis: vec![Arc::new(Sts), Arc::new(DataExports), Arc::new(CostAndUsageReports)],
         }
     }
 
