@@ -75,7 +75,7 @@ pub use self::log::{RequestLog, RequestRecord};
 pub use self::policy::PolicyError;
 pub use self::s3::WrongRegion;
 
-/// Where buckets and objects are kept. Accounts, users and keys live as long as the process in either case: whoever
+/// Where buckets and objects are kept. Accounts, users, keys and exports live as long as the process in either case: whoever
 /// starts a sandbox again registers them again ([`Sandbox::register_access_key`] takes known keys).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {

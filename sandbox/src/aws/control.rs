@@ -101,7 +101,7 @@ impl Call<'_> {
 
     /// Reads the JSON protocol's object as the operation's input.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        T::deserialize(self.input).map_err(|error| ApiError::invalid("SerializationException", error.to_string()))
+        T::deserialize(self.input).map_err(|error| ApiError::invalid("ValidationException", error.to_string()))
     }
 }
 

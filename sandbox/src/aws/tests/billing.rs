@@ -1,5 +1,6 @@
 //! AWS Data Exports and legacy reports, with the AWS SDK.
 
+mod executions;
 mod exports;
 mod reports;
 

@@ -1,3 +1,5 @@
+//! Legacy reports.
+
 use std::time::Duration;
 
 use aws_sdk_costandusagereport::Client;
