@@ -1,9 +1,10 @@
 //! The runs of an export or report, by the sandbox's clock.
 //!
-//! A run starts when the export is created and every 24 hours after ("up to three times a day" and "at least once" in the
-//! AWS Data Exports User Guide, `dataexports-export-delivery`). It takes three hours, by a fixed schedule, so that a test
-//! can turn the clock to each state. What a run comes to is decided when it is first looked at after its end, by the bucket
-//! policy of that moment. No files are written: the sample generator does that.
+//! A run starts when the export is created and every 24 hours after: AWS promises the first delivery within a day and a
+//! refresh at least once a day (AWS Data Exports User Guide, `dataexports-create`). That it takes three hours, by a fixed
+//! schedule, is the sandbox's choice, so that a test can turn the clock to each state. What a run comes to is decided when
+//! it is first looked at after its end, by the bucket policy of that moment. No files are written: the sample generator
+//! does that.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
