@@ -52,10 +52,20 @@ impl std::fmt::Debug for AwsConnector {
 impl AccountConnector for AwsConnector {
     async fn identify(&self, credential: &Credential) -> Result<Identity> {
         let key = self.clients.access_key(credential).await?;
-        let call = AwsCall::identify(&key);
-        let request = self.clients.sts(&key).get_caller_identity();
+        self.clients.identity(&key).await
+    }
+
+    fn read_access_key(&self, text: &SecretString) -> Result<AccessKey> {
+        parse_access_key(text, "credentials_csv")
+    }
+}
+
+impl AwsClients {
+    /// Who the key belongs to: `GetCallerIdentity`, which needs no permission.
+    pub(crate) async fn identity(&self, key: &AccessKey) -> Result<Identity> {
+        let call = AwsCall::identify(key);
+        let request = self.sts(key).get_caller_identity();
         let answer = self
-            .clients
             .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
             .await?
             .map_err(|failure| failure.into_error(&call))?;
@@ -71,12 +81,6 @@ impl AccountConnector for AwsConnector {
         })
     }
 
-    fn read_access_key(&self, text: &SecretString) -> Result<AccessKey> {
-        parse_access_key(text, "credentials_csv")
-    }
-}
-
-impl AwsClients {
     /// The access key that `credential` stands for.
     pub(crate) async fn access_key(&self, credential: &Credential) -> Result<AccessKey> {
         match credential {
