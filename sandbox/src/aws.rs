@@ -23,10 +23,12 @@ mod clock;
 mod cloud;
 mod control;
 mod fault;
+mod iam;
 mod identity;
 mod log;
 mod multipart;
 mod object;
+mod organizations;
 mod policy;
 mod s3;
 mod s3_access;
@@ -63,6 +65,7 @@ use self::store::BucketStore;
 pub use self::clock::Clock;
 pub use self::fault::{Fault, FaultHandle, FaultKind};
 pub use self::identity::AccessKey;
+pub use self::identity::organization::AccountState;
 pub use self::log::{RequestLog, RequestRecord};
 pub use self::policy::PolicyError;
 pub use self::s3::WrongRegion;
@@ -184,9 +187,10 @@ impl Sandbox {
         let listener = TcpListener::bind(spec.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let url = Url::parse(&format!("http://{address}")).map_err(|error| listen(io::Error::other(error)))?;
+        let clock = Clock::default();
         let cloud = Arc::new(Cloud {
-            clock: Clock::default(),
-            identities: Identities::default(),
+            identities: Identities::new(clock.clone()),
+            clock,
             buckets,
             faults: Faults::default(),
             log: RequestLog::default(),

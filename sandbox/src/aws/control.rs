@@ -16,8 +16,10 @@ use serde_json::{Map, Value};
 
 use super::cloud::{Cloud, Target};
 use super::fault::FaultKind;
+use super::iam::Iam;
 use super::identity::Principal;
 use super::log::Exchange;
+use super::organizations::Organizations;
 use super::policy::Context;
 use super::signature::{SignatureFailure, authenticate};
 use super::sts::Sts;
@@ -129,7 +131,7 @@ pub(crate) struct ControlApis {
 impl ControlApis {
     pub(crate) fn new() -> Self {
         Self {
-            apis: vec![Arc::new(Sts)],
+            apis: vec![Arc::new(Iam), Arc::new(Organizations), Arc::new(Sts)],
         }
     }
 
