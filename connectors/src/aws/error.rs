@@ -4,6 +4,8 @@
 //! "permission denied". The S3 code in the answer's body decides. The body itself is never kept, since AWS repeats
 //! signed headers in some of them.
 
+mod call;
+
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -190,7 +192,8 @@ impl Failure {
                     | "AuthorizationHeaderMalformed"
                     | "IllegalLocationConstraintException"
             ),
-            None => matches!(self.status, Some(301 | 307)),
+            // Answers to HEAD have no body, and thus no code; a Region in a refusal is the bucket's.
+            None => matches!(self.status, Some(301 | 307)) || (self.status == Some(400) && self.region.is_some()),
         }
     }
 
