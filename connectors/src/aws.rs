@@ -160,6 +160,37 @@ impl AwsClients {
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
+    /// AWS Data Exports, which signs for us-east-1 whatever the Region.
+    pub(crate) fn data_exports(&self, key: &AccessKey) -> aws_sdk_bcmdataexports::Client {
+        let mut config = aws_sdk_bcmdataexports::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_bcmdataexports::config::Region::new(DEFAULT_REGION))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_bcmdataexports::Client::from_conf(config.build())
+    }
+
+    /// The legacy Cost and Usage Report, which us-east-1 alone serves: clients of other Regions build a host that does not
+    /// answer.
+    pub(crate) fn cur(&self, key: &AccessKey) -> aws_sdk_costandusagereport::Client {
+        let mut config = aws_sdk_costandusagereport::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_costandusagereport::config::Region::new(DEFAULT_REGION))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_costandusagereport::Client::from_conf(config.build())
+    }
+
     /// IAM, which each partition serves from one Region.
     pub(crate) fn iam(&self, key: &AccessKey) -> aws_sdk_iam::Client {
         let mut config = aws_sdk_iam::Config::builder()

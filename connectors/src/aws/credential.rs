@@ -52,10 +52,16 @@ impl std::fmt::Debug for AwsConnector {
 impl AccountConnector for AwsConnector {
     async fn identify(&self, credential: &Credential) -> Result<Identity> {
         let key = self.clients.access_key(credential).await?;
-        let call = AwsCall::identify(&key);
-        let request = self.clients.sts(&key).get_caller_identity();
+        self.clients.identity(&key).await
+    }
+}
+
+impl AwsClients {
+    /// Who the key belongs to: `GetCallerIdentity`, which needs no permission.
+    pub(crate) async fn identity(&self, key: &AccessKey) -> Result<Identity> {
+        let call = AwsCall::identify(key);
+        let request = self.sts(key).get_caller_identity();
         let answer = self
-            .clients
             .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
             .await?
             .map_err(|failure| failure.into_error(&call))?;
@@ -70,9 +76,7 @@ impl AccountConnector for AwsConnector {
             arn: arn.to_owned(),
         })
     }
-}
 
-impl AwsClients {
     /// The access key that `credential` stands for.
     pub(crate) async fn access_key(&self, credential: &Credential) -> Result<AccessKey> {
         match credential {

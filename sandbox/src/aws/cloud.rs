@@ -5,6 +5,8 @@ use bytes::Bytes;
 use super::SandboxError;
 use super::bucket::{Bucket, Buckets, WriteCondition, WriteError};
 use super::clock::Clock;
+use super::cur::Reports;
+use super::data_exports::Exports;
 use super::fault::{FaultKind, Faults};
 use super::identity::{Identities, Principal, PrincipalKind};
 use super::log::{Exchange, RequestLog, RequestRecord};
@@ -17,6 +19,8 @@ pub(crate) struct Cloud {
     pub(crate) clock: Clock,
     pub(crate) identities: Identities,
     pub(crate) buckets: Buckets,
+    pub(crate) exports: Exports,
+    pub(crate) reports: Reports,
     pub(crate) faults: Faults,
     pub(crate) log: RequestLog,
     /// The organisation's home Region.

@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::cloud::{Cloud, Target};
+use super::cur::CostAndUsageReports;
+use super::data_exports::DataExports;
 use super::fault::FaultKind;
 use super::iam::Iam;
 use super::identity::Principal;
@@ -101,7 +103,7 @@ impl Call<'_> {
 
     /// Reads the JSON protocol's object as the operation's input.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        T::deserialize(self.input).map_err(|error| ApiError::invalid("SerializationException", error.to_string()))
+        T::deserialize(self.input).map_err(|error| ApiError::invalid("ValidationException", error.to_string()))
     }
 }
 
@@ -131,7 +133,13 @@ pub(crate) struct ControlApis {
 impl ControlApis {
     pub(crate) fn new() -> Self {
         Self {
-            apis: vec![Arc::new(Iam), Arc::new(Organizations), Arc::new(Sts)],
+            apis: vec![
+                Arc::new(Sts),
+                Arc::new(Iam),
+                Arc::new(Organizations),
+                Arc::new(DataExports),
+                Arc::new(CostAndUsageReports),
+            ],
         }
     }
 

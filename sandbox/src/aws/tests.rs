@@ -1,6 +1,7 @@
 //! Tests over real sockets, with the clients that Farthing uses and with requests signed by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod billing;
 mod buckets;
 mod faults;
 mod guide;

@@ -1,192 +1,107 @@
-//! The calls of set-up: what they are in words, and what their refusals mean.
-//!
-//! Sources: error codes of the models of iam 2010-05-08 and organizations 2016-11-28, and the S3 API reference, "Error
-//! responses".
+//! What was asked of AWS, so that an error can name it.
 
-use std::time::Duration;
+use farthing_engine::error::{Error, ErrorKind};
+use farthing_engine::port::AccessKey;
+use serde_json::{Value, json};
 
-use farthing_engine::error::{Error, ErrorKind, Retry};
+use crate::aws::credential::masked;
 
-use super::{AwsCall, Failure, named_refusal, partition};
+/// What was asked of AWS, so that an error can name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsCall {
+    /// The IAM action, such as `s3:GetObject`.
+    pub(super) action: &'static str,
+    /// The ARN that the action is on.
+    pub(super) arn: String,
+    /// The ARNs to name in a policy that would allow it.
+    pub(super) grant_on: Vec<String>,
+    /// The object in words: an `s3://` URI, an export, or an access key id with its middle left out.
+    pub(super) object: String,
+    /// The bucket, where one was asked.
+    pub(super) bucket: Option<String>,
+    /// What to do where AWS does not accept the request or does not find its object.
+    pub(super) advice: &'static str,
+}
 
 impl AwsCall {
-    /// An action on a bucket itself, such as `s3:CreateBucket`.
-    pub(crate) fn bucket(action: &'static str, bucket: &str, region: &str) -> Self {
+    /// An action on `arn`, which is also what a policy has to name; the object in words.
+    pub(crate) fn on(action: &'static str, arn: impl Into<String>, object: impl Into<String>) -> Self {
+        let arn = arn.into();
         Self {
             action,
-            ..Self::list(bucket, region)
-        }
-    }
-
-    /// An action of AWS Organizations; they have no resource of the caller's account.
-    pub(crate) fn organizations(action: &'static str) -> Self {
-        Self {
-            action,
-            arn: "*".to_owned(),
-            grant_on: "*".to_owned(),
-            object: "the organization".to_owned(),
-            bucket: None,
-        }
-    }
-
-    /// An action of IAM on a user. The account is left open until AWS names it in a refusal.
-    pub(crate) fn user(action: &'static str, name: &str, region: &str) -> Self {
-        Self::iam(
-            action,
-            format!("arn:{}:iam::*:user/{name}", partition(region)),
-            format!("IAM user \"{name}\""),
-        )
-    }
-
-    /// An action of IAM on a managed policy. The account is left open until AWS names it in a refusal.
-    pub(crate) fn policy(action: &'static str, name: &str, region: &str) -> Self {
-        let arn = format!("arn:{}:iam::*:policy/{name}", partition(region));
-        Self::iam(action, arn, format!("IAM policy \"{name}\""))
-    }
-
-    /// An action of IAM on the user, role or policy of this ARN.
-    pub(crate) fn identity(action: &'static str, arn: &str) -> Self {
-        Self::iam(action, arn.to_owned(), arn.to_owned())
-    }
-
-    fn iam(action: &'static str, arn: String, object: String) -> Self {
-        Self {
-            action,
-            grant_on: arn.clone(),
+            grant_on: vec![arn.clone()],
             arn,
-            object,
+            object: object.into(),
             bucket: None,
+            advice: "The detail has AWS's error code and request id.",
         }
     }
 
-    /// The error for a good answer that lacks what AWS always sends.
-    pub(crate) fn answered_without(&self, what: &str) -> Error {
-        Error::new(
-            ErrorKind::AwsUnreachable,
-            format!("AWS answered {} without {what}", self.action),
-        )
-        .with_hint("Check that the endpoint is AWS's; if it is, try again.")
+    /// With other ARNs for the policy than that of the call: all that the action is needed on.
+    pub(crate) fn granted_on(mut self, arns: impl IntoIterator<Item = String>) -> Self {
+        self.grant_on = arns.into_iter().collect();
+        self
     }
 
-    /// The same call with the account that AWS names in its refusal.
-    fn with_named_resource(&self, message: &str) -> Self {
-        match named_refusal(message) {
-            Some((action, arn)) if action == self.action && self.arn.contains("::*:") && arn.starts_with("arn:") => {
-                Self {
-                    grant_on: arn.clone(),
-                    arn,
-                    ..self.clone()
-                }
-            }
-            _ => self.clone(),
-        }
+    /// With what to do where AWS does not accept the request or does not find its object.
+    pub(crate) fn advising(mut self, advice: &'static str) -> Self {
+        self.advice = advice;
+        self
     }
-}
 
-impl Failure {
-    /// The engine's error for this failure of a call of set-up: what is particular to these calls, and for the rest what
-    /// [`Failure::into_error`] says.
-    pub(crate) fn into_setup_error(self, call: &AwsCall) -> Error {
-        let text = self.shown_message();
-        let reason = text.as_deref().unwrap_or("it gives no reason");
-        let error = match self.code.as_deref() {
-            Some("AccessDenied" | "AccessDeniedException") => self.refusal(call, reason),
-            Some("BucketAlreadyExists") => Some(
-                Error::new(ErrorKind::Duplicate, format!("{} belongs to another AWS account", call.object)).with_hint(
-                    "Bucket names are unique among all accounts: choose another, for example with your account id in it.",
-                ),
-            ),
-            Some("EntityAlreadyExists") => Some(
-                Error::new(ErrorKind::Duplicate, format!("{} already exists", call.object)).with_hint("Choose another name, or use what is there."),
-            ),
-            Some("NoSuchEntity") => Some(
-                Error::new(ErrorKind::Missing, format!("AWS knows no such thing for {}: {reason}", asked(call)))
-                    .with_hint("Check the name; what has been made just now may take some seconds to be visible."),
-            ),
-            Some("LimitExceeded" | "LimitExceededException" | "TooManyBuckets") => Some(
-                Error::new(ErrorKind::Limit, format!("a quota of AWS does not allow {}: {reason}", asked(call)))
-                    .with_hint(quota_hint(reason)),
-            ),
-            Some("MalformedPolicyDocument" | "MalformedPolicy") => Some(
-                Error::new(ErrorKind::BadValue, format!("AWS does not accept the policy for {}: {reason}", call.object))
-                    .with_hint("Correct the policy document where AWS's reason points to."),
-            ),
-            Some("InvalidInput" | "InvalidInputException" | "ValidationError" | "PolicyNotAttachable") => Some(
-                Error::new(ErrorKind::BadValue, format!("AWS does not accept {}: {reason}", asked(call)))
-                    .with_hint("Correct the value that AWS's reason names."),
-            ),
-            Some("InvalidLocationConstraint" | "IllegalLocationConstraintException") if call.action == "s3:CreateBucket" => {
-                Some(
-                    Error::new(ErrorKind::BadValue, format!("{} cannot be made there: {reason}", call.object))
-                        .with_hint("Give a Region of AWS that is enabled for the account, such as 'eu-central-1'."),
-                )
-            }
-            Some(
-                "ConcurrentModification" | "ConcurrentModificationException" | "EntityTemporarilyUnmodifiable"
-                | "OperationAborted",
-            ) => Some(
-                Error::new(ErrorKind::Locked, format!("someone else changes {} at this moment", call.object))
-                    .with_hint("Try again in a few seconds.")
-                    .with_retry(Retry::After(Duration::from_secs(5))),
-            ),
-            // Its HTTP status is that of an outage, which it is not.
-            Some("PolicyEvaluation") => Some(
-                Error::new(
-                    ErrorKind::AwsRefused,
-                    format!("AWS's simulator fails on a policy of {}: {reason}", call.object),
-                )
-                .with_hint("Try the calls themselves instead."),
-            ),
-            Some("AWSOrganizationsNotInUseException") => Some(
-                Error::new(ErrorKind::Missing, "the AWS account of the access key belongs to no organization")
-                    .with_hint("A stand-alone account pays for itself: connect it as root."),
-            ),
-            _ => None,
-        };
-        match error {
-            Some(error) => error.with_detail(self.facts()),
-            None => {
-                let call = call.with_named_resource(reason);
-                self.into_error(&call)
-            }
+    /// `sts:GetCallerIdentity`.
+    pub(crate) fn identify(key: &AccessKey) -> Self {
+        let object = format!("access key {}", masked(&key.access_key_id));
+        Self::on("sts:GetCallerIdentity", "*", object)
+    }
+
+    /// `s3:ListBucket`, which S3 asks for HeadBucket and for listing.
+    pub fn list(bucket: &str, region: &str) -> Self {
+        let arn = format!("arn:{}:s3:::{bucket}", partition(region));
+        Self {
+            bucket: Some(bucket.to_owned()),
+            ..Self::on("s3:ListBucket", arn, format!("s3://{bucket}"))
         }
     }
 
-    /// Refusals that no `Allow` statement of the caller cures.
-    fn refusal(&self, call: &AwsCall, reason: &str) -> Option<Error> {
-        let hint = if reason.contains("Block Public Access") {
-            "The policy makes the bucket public: name accounts or services as its principals, with conditions."
-        } else if reason.contains("in a service control policy") {
-            "A service control policy of the organization denies it, so an Allow does not help: ask the organization's \
-             administrator, or use another Region or account."
-        } else if reason.contains("with an explicit deny") {
-            "A Deny statement applies to it, so an Allow does not help: remove that Deny or narrow it."
-        } else if call.action == "organizations:ListAccounts" && !reason.contains("not authorized to perform") {
-            "Only the management account and delegated administrators may list accounts: use a key of the management account."
-        } else {
-            return None;
-        };
-        let call = call.with_named_resource(reason);
-        let message = format!("AWS refused {} on {}: {reason}", call.action, call.arn);
-        Some(Error::new(ErrorKind::AwsRefused, message).with_hint(hint))
+    /// `s3:GetObject`, which S3 asks for GET and HEAD of an object. `base_key` is the export's own folder, the least
+    /// that a policy has to name.
+    pub fn get(bucket: &str, region: &str, key: &str, base_key: &str) -> Self {
+        let partition = partition(region);
+        let arn = format!("arn:{partition}:s3:::{bucket}/{key}");
+        Self {
+            bucket: Some(bucket.to_owned()),
+            ..Self::on("s3:GetObject", arn, format!("s3://{bucket}/{key}"))
+        }
+        .granted_on([format!("arn:{partition}:s3:::{bucket}/{base_key}/*")])
+    }
+
+    pub(super) fn on_bucket(&self) -> bool {
+        self.action == "s3:ListBucket"
+    }
+
+    /// The `Resource` of a statement that would allow it.
+    pub(super) fn resource(&self) -> Value {
+        match self.grant_on.as_slice() {
+            [one] => json!(one),
+            several => json!(several),
+        }
+    }
+
+    /// The error for a name that is in use.
+    pub(crate) fn taken(&self) -> Error {
+        Error::new(ErrorKind::Duplicate, format!("{} exists already", self.object))
+            .with_hint("Give another name, or connect the one that exists.")
     }
 }
 
-fn asked(call: &AwsCall) -> String {
-    format!("{} on {}", call.action, call.object)
-}
-
-fn quota_hint(reason: &str) -> &'static str {
-    if reason.contains("AccessKeysPerUser") {
-        "Delete an access key of the user that is not in use, in the IAM console."
-    } else if reason.contains("PolicySize") {
-        "Split the policy into several, or name fewer resources in it."
-    } else if reason.contains("PoliciesPerUser") {
-        "Detach a policy from the user, or put several into one."
+/// The ARN partition of a Region: China and GovCloud are AWS's other two public ones.
+pub(super) fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
     } else {
-        "Remove what is not in use, or ask AWS for a higher quota in the Service Quotas console."
+        "aws"
     }
 }
-
-#[cfg(test)]
-mod tests;
