@@ -207,6 +207,47 @@ impl AwsClients {
         aws_sdk_costandusagereport::Client::from_conf(config.build())
     }
 
+    /// IAM, which each partition serves from one Region.
+    pub(crate) fn iam(&self, key: &AccessKey) -> aws_sdk_iam::Client {
+        let mut config = aws_sdk_iam::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_iam::config::Region::new(self.home_region()))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
+    /// AWS Organizations, which each partition serves from one Region.
+    pub(crate) fn organizations(&self, key: &AccessKey) -> aws_sdk_organizations::Client {
+        let mut config = aws_sdk_organizations::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_organizations::config::Region::new(self.home_region()))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_organizations::Client::from_conf(config.build())
+    }
+
+    /// The Region that the partition of the settings' Region has its global services in.
+    fn home_region(&self) -> &'static str {
+        if self.settings.region.starts_with("cn-") {
+            "cn-northwest-1"
+        } else if self.settings.region.starts_with("us-gov-") {
+            "us-gov-west-1"
+        } else {
+            DEFAULT_REGION
+        }
+    }
+
     /// Runs `call` on the runtime of sockets. Dropping the returned future stops the call.
     pub(crate) async fn on_io<F>(&self, call: F) -> Result<F::Output>
     where

@@ -1,8 +1,8 @@
 //! AWS on loopback.
 //!
-//! [`Sandbox::start`] opens one endpoint that speaks S3, STS, AWS Data Exports and legacy Cost and Usage Reports (further
-//! services: see `control`) to any AWS client: signatures are checked, IAM and bucket policies are evaluated per call,
-//! errors carry AWS's codes in AWS's shapes.
+//! [`Sandbox::start`] opens one endpoint that speaks S3, STS, IAM, Organizations, AWS Data Exports and legacy Cost and Usage
+//! Reports (further services: see `control`) to any AWS client: signatures are checked, IAM and bucket policies are
+//! evaluated per call, errors carry AWS's codes in AWS's shapes.
 //! A test then turns the clock, counts requests and switches faults on.
 //!
 //! ```no_run
@@ -27,10 +27,12 @@ mod cur;
 mod data_exports;
 mod delivery_runs;
 mod fault;
+mod iam;
 mod identity;
 mod log;
 mod multipart;
 mod object;
+mod organizations;
 mod policy;
 mod s3;
 mod s3_access;
@@ -71,6 +73,7 @@ pub use self::cur::ReportSpec;
 pub use self::data_exports::DataExportSpec;
 pub use self::fault::{Fault, FaultHandle, FaultKind};
 pub use self::identity::AccessKey;
+pub use self::identity::organization::AccountState;
 pub use self::log::{RequestLog, RequestRecord};
 pub use self::policy::PolicyError;
 pub use self::s3::WrongRegion;
@@ -192,9 +195,10 @@ impl Sandbox {
         let listener = TcpListener::bind(spec.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let url = Url::parse(&format!("http://{address}")).map_err(|error| listen(io::Error::other(error)))?;
+        let clock = Clock::default();
         let cloud = Arc::new(Cloud {
-            clock: Clock::default(),
-            identities: Identities::default(),
+            identities: Identities::new(clock.clone()),
+            clock,
             buckets,
             exports: Exports::default(),
             reports: Reports::default(),

@@ -5,6 +5,7 @@
 //! signed headers in some of them.
 
 mod call;
+mod setup;
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -127,7 +128,8 @@ impl Failure {
                     | "AuthorizationHeaderMalformed"
                     | "IllegalLocationConstraintException"
             ),
-            None => matches!(self.status, Some(301 | 307)),
+            // Answers to HEAD have no body, and thus no code; a Region in a refusal is the bucket's.
+            None => matches!(self.status, Some(301 | 307)) || (self.status == Some(400) && self.region.is_some()),
         }
     }
 

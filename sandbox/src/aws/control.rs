@@ -18,8 +18,10 @@ use super::cloud::{Cloud, Target};
 use super::cur::CostAndUsageReports;
 use super::data_exports::DataExports;
 use super::fault::FaultKind;
+use super::iam::Iam;
 use super::identity::Principal;
 use super::log::Exchange;
+use super::organizations::Organizations;
 use super::policy::Context;
 use super::signature::{SignatureFailure, authenticate};
 use super::sts::Sts;
@@ -131,7 +133,13 @@ pub(crate) struct ControlApis {
 impl ControlApis {
     pub(crate) fn new() -> Self {
         Self {
-            apis: vec![Arc::new(Sts), Arc::new(DataExports), Arc::new(CostAndUsageReports)],
+            apis: vec![
+                Arc::new(Sts),
+                Arc::new(Iam),
+                Arc::new(Organizations),
+                Arc::new(DataExports),
+                Arc::new(CostAndUsageReports),
+            ],
         }
     }
 

@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod billing;
+mod buckets;
 mod faults;
 mod guide;
+mod iam;
 mod objects;
+mod organizations;
 mod raw;
 mod refusals;
 mod restart;

@@ -101,7 +101,7 @@ impl AwsCall {
 }
 
 /// The ARN partition of a Region: China and GovCloud are AWS's other two public ones.
-fn partition(region: &str) -> &'static str {
+pub(super) fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "aws-cn"
     } else if region.starts_with("us-gov-") {

@@ -28,9 +28,9 @@ use crate::aws::{AwsClients, manifest};
 const MAX_PAGES: usize = 10_000;
 
 /// The Regions of buckets as S3 named them.
-pub(super) type RegionMemory = Memory<String, String>;
+pub(crate) type RegionMemory = Memory<String, String>;
 
-pub(super) struct BucketRoot {
+pub(crate) struct BucketRoot {
     clients: Arc<AwsClients>,
     regions: Arc<RegionMemory>,
     key: AccessKey,
@@ -79,7 +79,7 @@ impl CredentialProvider for SessionProvider {
 }
 
 impl BucketRoot {
-    pub(super) fn new(
+    pub(crate) fn new(
         clients: Arc<AwsClients>,
         regions: Arc<RegionMemory>,
         key: AccessKey,
@@ -111,14 +111,14 @@ impl BucketRoot {
     }
 
     /// What S3 has said, else what the location says, else the settings.
-    fn likely_region(&self) -> String {
+    pub(crate) fn likely_region(&self) -> String {
         self.regions
             .get(&self.bucket)
             .or_else(|| self.region_hint.clone())
             .unwrap_or_else(|| self.clients.settings.region.clone())
     }
 
-    fn learn_region(&self, region: &str) {
+    pub(crate) fn learn_region(&self, region: &str) {
         self.regions.put(self.bucket.clone(), region.to_owned());
     }
 
@@ -131,7 +131,7 @@ impl BucketRoot {
     }
 
     /// Runs one request, and once more in the right Region where S3 says that it lies elsewhere.
-    async fn ask<T, F, Fut>(&self, request: F) -> Result<Result<T, Failure>>
+    pub(crate) async fn ask<T, F, Fut>(&self, request: F) -> Result<Result<T, Failure>>
     where
         T: Send + 'static,
         F: Fn(Client) -> Fut,
