@@ -14,6 +14,8 @@ mod connect;
 mod crash;
 mod import;
 mod leak;
+mod manual;
+mod policies;
 mod secrets;
 mod setup;
 mod slt;

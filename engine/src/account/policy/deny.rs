@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::pattern::{Condition, conditions, covers, overlap, texts};
+use super::pattern::{Condition, conditions, covers, covers_arn, overlap, texts};
 
 /// Keys that requests of AWS services do not carry: they belong to users and roles, or to a network.
 const ABSENT: [&str; 9] = [
@@ -124,12 +124,16 @@ fn never_met(condition: &Condition, facts: &[Condition]) -> bool {
                 "stringequals" | "stringlike" | "arnequals" | "arnlike" => {
                     !known.iter().any(|fact| values.iter().any(|own| overlap(own, fact)))
                 }
-                "stringnotequals" | "stringnotlike" | "arnnotequals" | "arnnotlike" => {
-                    !known.is_empty() && known.iter().all(|fact| values.iter().any(|own| covers(own, fact)))
-                }
+                "stringnotequals" | "stringnotlike" => spares(values, &known, covers),
+                "arnnotequals" | "arnnotlike" => spares(values, &known, covers_arn),
                 _ => false,
             }
         }
         _ => false,
     }
+}
+
+/// Whether a condition that wants none of `values` leaves out everything that is known of a delivery.
+fn spares(values: &[String], known: &[&String], covers: fn(&str, &str) -> bool) -> bool {
+    !known.is_empty() && known.iter().all(|fact| values.iter().any(|own| covers(own, fact)))
 }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::deny::denials;
-use super::pattern::{Condition, conditions, covers, texts};
+use super::pattern::{Condition, conditions, covers, covers_arn, texts};
 use super::{BUCKET_POLICY_BYTES, pretty};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -171,7 +171,8 @@ fn implied(condition: &Condition, wanted: &[Condition]) -> bool {
         // the same text counts as the same grant.
         "stringequals" => |own, wanted| own == wanted,
         "stringequalsignorecase" => |own, wanted| own.eq_ignore_ascii_case(wanted),
-        "stringlike" | "arnlike" | "arnequals" => covers,
+        "stringlike" => covers,
+        "arnlike" | "arnequals" => covers_arn,
         _ => return false,
     };
     wanted

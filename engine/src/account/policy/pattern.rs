@@ -8,6 +8,13 @@ pub(super) fn covers(pattern: &str, inner: &str) -> bool {
     meet(pattern, inner, |p, i| p == i || (p == '?' && i != '*'), false)
 }
 
+/// The same for ARNs under `ArnLike` and `ArnEquals`, which compare the six parts one by one: an asterisk does not reach
+/// beyond its part, except in the last one (IAM user guide, "ARN condition operators").
+pub(super) fn covers_arn(pattern: &str, inner: &str) -> bool {
+    let (pattern, inner): (Vec<&str>, Vec<&str>) = (pattern.splitn(6, ':').collect(), inner.splitn(6, ':').collect());
+    pattern.len() == 6 && inner.len() == 6 && pattern.iter().zip(&inner).all(|(own, other)| covers(own, other))
+}
+
 /// Whether some text is matched by both patterns.
 pub(super) fn overlap(one: &str, other: &str) -> bool {
     meet(one, other, |a, b| a == b || a == '?' || b == '?', true)

@@ -454,7 +454,7 @@ mod merge {
     fn a_narrower_grant_is_not_enough() {
         let ours = statements(&wanted(&[Kind::Cur2]))[0].clone();
         type Change = fn(&mut Value);
-        let changes: [Change; 9] = [
+        let changes: [Change; 10] = [
             |s| s["Effect"] = json!("Deny"),
             |s| s["Principal"] = json!({ "Service": "billingreports.amazonaws.com" }),
             |s| s["Principal"] = json!({ "AWS": "arn:aws:iam::111122223333:root" }),
@@ -463,6 +463,7 @@ mod merge {
             |s| s["Resource"] = json!("arn:aws:s3:::other/*"),
             |s| s["Condition"]["StringEquals"]["aws:SourceAccount"] = json!("444455556666"),
             |s| s["Condition"]["StringEquals"]["s3:x-amz-acl"] = json!("bucket-owner-full-control"),
+            |s| s["Condition"]["ArnLike"]["aws:SourceArn"] = json!("arn:aws:*"),
             |s| s["Condition"]["IpAddress"] = json!({ "aws:SourceIp": "192.0.2.0/24" }),
         ];
         for change in changes {
@@ -477,9 +478,10 @@ mod merge {
             let merged = merge_bucket_policy(Some(&with(&[narrower.clone()])), &wanted(&[Kind::Cur2])).unwrap();
             assert_eq!(statements(&merged.policy), &[narrower, ours.clone()]);
         }
-        let wider: [Change; 4] = [
+        let wider: [Change; 5] = [
             |s| s["Condition"] = json!({}),
             |s| s["Action"] = json!(["S3:Put*"]),
+            |s| s["Condition"]["ArnLike"]["aws:SourceArn"] = json!("arn:*:*:*:*:export/*"),
             |s| s["Resource"] = json!("*"),
             |s| s["Principal"]["Service"] = json!(["x.amazonaws.com", "bcm-data-exports.amazonaws.com"]),
         ];
@@ -555,6 +557,8 @@ mod merge {
             condition("StringNotEquals", "s3:x-amz-server-side-encryption", "aws:kms"),
             condition("StringNotEquals", "aws:SourceAccount", "444455556666"),
             condition("Bool", "aws:SecureTransport", "true"),
+            // An asterisk stays in its part of the ARN, so this one spares nothing.
+            condition("ArnNotLike", "aws:SourceArn", "arn:aws:bcm-data-exports:*"),
             condition("StringEqualsIfExists", "aws:PrincipalOrgID", "o-1"),
         ] {
             assert_eq!(deny(blocking.clone()), ["D"], "{blocking}");
@@ -569,7 +573,8 @@ mod merge {
             condition("NumericLessThan", "s3:TlsVersion", "1.2"),
             condition("StringNotEquals", "aws:SourceAccount", ACCOUNT),
             condition("StringEquals", "aws:SourceAccount", "444455556666"),
-            condition("ArnNotLike", "aws:SourceArn", "arn:aws:bcm-data-exports:*"),
+            condition("ArnNotLike", "aws:SourceArn", "arn:aws:bcm-data-exports:*:*:*"),
+            condition("StringNotLike", "aws:SourceArn", "arn:aws:bcm-data-exports:*"),
             condition("ArnEquals", "aws:PrincipalArn", "arn:aws:iam::444455556666:role/x"),
             condition("Null", "aws:SourceAccount", "true"),
         ] {
