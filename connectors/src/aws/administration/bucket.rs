@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{
     ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::{AccessKey, PresentBucket};
+use farthing_engine::port::{AccessKey, Credential, PresentBucket};
 
 use crate::aws::AwsClients;
 use crate::aws::error::{AwsCall, Failure};
@@ -169,5 +169,14 @@ pub(super) async fn put_policy(
 
 /// The bucket as reading exports knows it: it follows S3 to the Region where the bucket lies.
 fn root(clients: &Arc<AwsClients>, key: &AccessKey, name: &str, region: Option<&str>) -> Result<BucketRoot> {
-    BucketRoot::new(Arc::clone(clients), Arc::default(), key.clone(), name, region, "")
+    let credential = Credential::Inline(key.clone());
+    BucketRoot::new(
+        Arc::clone(clients),
+        Arc::default(),
+        key.clone(),
+        &credential,
+        name,
+        region,
+        "",
+    )
 }
