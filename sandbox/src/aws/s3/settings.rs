@@ -193,7 +193,6 @@ impl Storage {
                 sse_algorithm: ServerSideEncryption::from(encryption.algorithm),
             }),
             bucket_key_enabled: Some(encryption.bucket_key),
-            ..Default::default()
         };
         Ok(S3Response::new(GetBucketEncryptionOutput {
             server_side_encryption_configuration: Some(ServerSideEncryptionConfiguration { rules: vec![rule] }),
