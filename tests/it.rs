@@ -17,6 +17,7 @@ mod leak;
 mod manual;
 mod policies;
 mod secrets;
+mod setup;
 mod slt;
 mod tidy;
 mod wire;

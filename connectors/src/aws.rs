@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::AccessKey;
+use farthing_engine::port::{AccessKey, AssumedRole, SecretRef};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use url::{Host, Url};
@@ -114,7 +114,14 @@ pub(crate) struct AwsClients {
     pub(crate) settings: AwsSettings,
     pub(crate) vault: Arc<KeyFileVault>,
     http: SharedHttpClient,
+    /// Temporary keys of roles, by role and by the stored key that assumes it.
+    sessions: moka::future::Cache<(AssumedRole, SecretRef), AccessKey>,
 }
+
+/// Sessions last an hour; one is replaced while what it signed last can still end.
+const SESSION_KEPT: Duration = Duration::from_secs(45 * 60);
+/// Sessions kept, one for each connected role.
+const SESSIONS: u64 = 10_000;
 
 impl AwsClients {
     pub(crate) fn try_new(settings: AwsSettings, vault: Arc<KeyFileVault>) -> Result<Self> {
@@ -123,7 +130,16 @@ impl AwsClients {
         let http = HttpClientBuilder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        Ok(Self { settings, vault, http })
+        let sessions = moka::future::Cache::builder()
+            .max_capacity(SESSIONS)
+            .time_to_live(SESSION_KEPT)
+            .build();
+        Ok(Self {
+            settings,
+            vault,
+            http,
+            sessions,
+        })
     }
 
     /// The endpoint without the slash that `Url` puts at its end.
@@ -158,6 +174,78 @@ impl AwsClients {
             config = config.endpoint_url(endpoint);
         }
         aws_sdk_sts::Client::from_conf(config.build())
+    }
+
+    /// AWS Data Exports, which signs for us-east-1 whatever the Region.
+    pub(crate) fn data_exports(&self, key: &AccessKey) -> aws_sdk_bcmdataexports::Client {
+        let mut config = aws_sdk_bcmdataexports::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_bcmdataexports::config::Region::new(DEFAULT_REGION))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_bcmdataexports::Client::from_conf(config.build())
+    }
+
+    /// The legacy Cost and Usage Report, which us-east-1 alone serves: clients of other Regions build a host that does not
+    /// answer.
+    pub(crate) fn cur(&self, key: &AccessKey) -> aws_sdk_costandusagereport::Client {
+        let mut config = aws_sdk_costandusagereport::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_costandusagereport::config::Region::new(DEFAULT_REGION))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_costandusagereport::Client::from_conf(config.build())
+    }
+
+    /// IAM, which each partition serves from one Region.
+    pub(crate) fn iam(&self, key: &AccessKey) -> aws_sdk_iam::Client {
+        let mut config = aws_sdk_iam::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_iam::config::Region::new(self.home_region()))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
+    /// AWS Organizations, which each partition serves from one Region.
+    pub(crate) fn organizations(&self, key: &AccessKey) -> aws_sdk_organizations::Client {
+        let mut config = aws_sdk_organizations::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.http.clone())
+            .region(aws_sdk_organizations::config::Region::new(self.home_region()))
+            .retry_config(self.retries())
+            .timeout_config(self.timeouts())
+            .credentials_provider(sdk_credentials(key));
+        if let Some(endpoint) = self.endpoint() {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_organizations::Client::from_conf(config.build())
+    }
+
+    /// The Region that the partition of the settings' Region has its global services in.
+    fn home_region(&self) -> &'static str {
+        if self.settings.region.starts_with("cn-") {
+            "cn-northwest-1"
+        } else if self.settings.region.starts_with("us-gov-") {
+            "us-gov-west-1"
+        } else {
+            DEFAULT_REGION
+        }
     }
 
     /// Runs `call` on the runtime of sockets. Dropping the returned future stops the call.

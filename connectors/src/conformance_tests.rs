@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod administration_accounts;
+mod administration_exports;
 mod faults;
 
 use std::sync::Arc;

@@ -1,16 +1,25 @@
 //! Connects accounts, step by step: each step is idempotent, recorded before and after, and a repeated call resumes.
 //!
 //! The order of effects is fixed: secret, then account and export in one catalog version, then the import. A crash between
-//! the first two leaves an unreferenced secret and never an account without one. Nothing here writes to AWS.
+//! the first two leaves an unreferenced secret and never an account without one. Only procedures that are named for it write to
+//! AWS: `create_aws_export` and `setup_aws_iam_user`.
 
+mod check_access;
 mod connect_linked;
+mod connect_linked_all;
 mod connect_root;
+mod create_export;
+pub mod detect;
+mod diagnose;
 mod disconnect;
 pub mod location;
 pub mod policy;
 mod refresh;
+mod role;
 pub mod run;
 mod setup_guide;
+mod setup_user;
+mod update_credentials;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -24,13 +33,23 @@ use crate::history::History;
 use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::{ImportProgress, ImportSummary, Importer, PeriodEvent, PeriodOutcome};
 use crate::money::Amount;
-use crate::port::{AccessKey, AccountConnector, Clock, Credential, ExportSource, LocationRoot, SecretRef, SecretVault};
+use crate::port::{
+    AccessKey, AccountConnector, AssumedRole, AwsAdministration, Clock, Credential, ExportSource, LocationRoot,
+    SecretRef, SecretVault,
+};
+use crate::secret::SecretString;
+pub use check_access::{CheckAccess, PermissionCheck, PermissionChecks};
 pub use connect_linked::ConnectLinked;
+pub use connect_linked_all::ConnectLinkedAll;
 pub use connect_root::ConnectRoot;
+pub use create_export::CreateExport;
+use detect::Detection;
 pub use disconnect::Disconnect;
 pub use refresh::Refresh;
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
 pub use setup_guide::SetupGuide;
+pub use setup_user::SetupUser;
+pub use update_credentials::UpdateCredentials;
 
 /// Takes a sentence for the person who waits for a call.
 pub trait Notify: Send + Sync {
@@ -43,6 +62,15 @@ pub trait Notify: Send + Sync {
 pub enum GivenCredential {
     /// A key in the call.
     Key(AccessKey),
+    /// The text of the CSV file that the AWS console offers for a new key.
+    Csv(SecretString),
+    /// A role, and who assumes it; the connected root if that is absent.
+    Role {
+        /// `arn:aws:iam::<account>:role/<name>`.
+        arn: String,
+        /// The key that assumes it.
+        base: Box<GivenCredential>,
+    },
     /// A secret stored under this name by `put_secret`.
     Named(String),
     /// None.
@@ -71,7 +99,10 @@ pub struct Connections {
     pub(crate) vault: Arc<dyn SecretVault>,
     pub(crate) importer: Arc<Importer>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) administration: Arc<dyn AwsAdministration>,
     pub(crate) runs: Arc<History<ProcedureRun>>,
+    pub(crate) detections: Arc<History<Detection>>,
+    pub(crate) permission_checks: Arc<History<PermissionChecks>>,
     /// The run that holds each locked object, by the object's name.
     locks: Mutex<BTreeMap<String, String>>,
 }
@@ -90,8 +121,14 @@ pub struct ConnectionsParts {
     pub importer: Arc<Importer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Looks at exports, buckets, organization and IAM, and makes what is missing.
+    pub administration: Arc<dyn AwsAdministration>,
     /// The run history.
     pub runs: Arc<History<ProcedureRun>>,
+    /// What looks at accounts found.
+    pub detections: Arc<History<Detection>>,
+    /// What checks of permissions found.
+    pub permission_checks: Arc<History<PermissionChecks>>,
 }
 
 impl Connections {
@@ -104,7 +141,10 @@ impl Connections {
             vault: parts.vault,
             importer: parts.importer,
             clock: parts.clock,
+            administration: parts.administration,
             runs: parts.runs,
+            detections: parts.detections,
+            permission_checks: parts.permission_checks,
             locks: Mutex::new(BTreeMap::new()),
         }
     }
@@ -258,7 +298,18 @@ impl Connections {
     pub(crate) async fn resolve(&self, given: &GivenCredential) -> Result<(Credential, Option<String>)> {
         match given {
             GivenCredential::Key(key) => Ok((Credential::Inline(key.clone()), Some(key.access_key_id.clone()))),
+            GivenCredential::Csv(text) => {
+                let key = self.connector.read_access_key(text)?;
+                let id = key.access_key_id.clone();
+                Ok((Credential::Inline(key), Some(id)))
+            }
             GivenCredential::Named(name) => Ok((Credential::Stored(self.newest_named(name).await?), None)),
+            GivenCredential::Role { arn, base } => {
+                let (base, key_id) = Box::pin(self.resolve_base(base)).await?;
+                let role = self.role(arn)?;
+                let base = Box::new(base);
+                Ok((Credential::Assumed { role, base }, key_id))
+            }
             GivenCredential::Absent => Ok((Credential::Absent, None)),
         }
     }
@@ -275,6 +326,7 @@ impl Connections {
         match credential {
             Credential::Absent => Ok(former.and_then(|account| account.secret.clone())),
             Credential::Stored(secret) => Ok(Some(secret.clone())),
+            Credential::Assumed { base, .. } => Box::pin(self.keep(account, base, key_id, former, run)).await,
             Credential::Inline(key) => {
                 let object = format!("credential of account {account}");
                 let same_key = former.filter(|f| key.session_token.is_none() && f.access_key_id.as_deref() == key_id);
@@ -505,10 +557,10 @@ pub(crate) fn account_entry(
     former: Option<&Account>,
     name: Option<String>,
     arn: Option<String>,
-    key: (Option<String>, Option<SecretRef>),
+    key: (Option<String>, Option<SecretRef>, Option<AssumedRole>),
     now: DateTime<Utc>,
 ) -> Account {
-    let (access_key_id, secret) = key;
+    let (access_key_id, secret, role) = key;
     let mut entry = Account {
         id,
         kind,
@@ -516,6 +568,7 @@ pub(crate) fn account_entry(
         arn: arn.or_else(|| former.and_then(|f| f.arn.clone())),
         access_key_id: access_key_id.or_else(|| former.and_then(|f| f.access_key_id.clone())),
         secret,
+        role,
         connected_at: former.map_or(now, |f| f.connected_at),
         updated_at: now,
     };

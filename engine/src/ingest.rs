@@ -28,13 +28,14 @@ use object_store::ObjectStore;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Export, Lease};
+use crate::catalog::{Account, Catalog, Export, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::{History, Ids};
 use crate::id::{BillingPeriod, CatalogVersion, ExportId};
 use crate::limit::Limits;
 use crate::port::{Clock, Credential, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
+pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};
 
@@ -56,9 +57,7 @@ pub fn stores_of(source: Arc<dyn ExportSource>) -> OpenStore {
 /// The credential of the account that connected the export.
 fn credential_of(lease: &Lease, export: &Export) -> Credential {
     let account = lease.document.accounts.get(&export.account);
-    account
-        .and_then(|account| account.secret.clone())
-        .map_or(Credential::Absent, Credential::Stored)
+    account.map_or(Credential::Absent, Account::credential)
 }
 
 /// A step of the import of one period, for notices and progress bars.
@@ -175,6 +174,11 @@ impl Importer {
             publishing: tokio::sync::Mutex::default(),
             every_seconds: AtomicU64::new(0),
         }
+    }
+
+    /// The newest run of each month of an export, where it is not imported because it waits or failed.
+    pub fn troubles(&self, export: &ExportId) -> Vec<Arc<ImportRun>> {
+        self.recorder.troubles(export)
     }
 
     /// Imports every period that the export's source lists. One period that fails never stops the others. Safe to repeat:

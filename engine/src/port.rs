@@ -41,6 +41,16 @@ pub struct SecretRef {
     pub version: u32,
 }
 
+/// A role that is assumed with STS `AssumeRole`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AssumedRole {
+    /// `arn:aws:iam::<account>:role/<name>`.
+    pub arn: String,
+    /// What the role's trust policy demands as `sts:ExternalId`: made by Farthing, so that nobody can point it at a role
+    /// that trusts somebody else.
+    pub external_id: String,
+}
+
 /// How to sign in to AWS for one connection.
 #[derive(Debug, Clone)]
 pub enum Credential {
@@ -48,8 +58,25 @@ pub enum Credential {
     Inline(AccessKey),
     /// Stored in the vault.
     Stored(SecretRef),
+    /// A role that another credential assumes.
+    Assumed {
+        /// The role.
+        role: AssumedRole,
+        /// Who assumes it: a key that is stored or given.
+        base: Box<Credential>,
+    },
     /// Nothing to sign in to: a folder on this machine.
     Absent,
+}
+
+impl Credential {
+    /// The role that is assumed, if there is one.
+    pub fn role(&self) -> Option<&AssumedRole> {
+        match self {
+            Credential::Assumed { role, .. } => Some(role),
+            _ => None,
+        }
+    }
 }
 
 /// Who AWS says that a credential is.
@@ -94,6 +121,13 @@ impl ExportLocation {
             self.export_name.clone()
         } else {
             format!("{}/{}", self.prefix, self.export_name)
+        }
+    }
+
+    /// Notes the bucket's Region.
+    pub(crate) fn set_region(&mut self, found: &str) {
+        if let LocationRoot::Bucket { region, .. } = &mut self.root {
+            *region = Some(found.to_owned());
         }
     }
 
@@ -191,6 +225,10 @@ pub trait AccountConnector: Send + Sync {
     /// Who the credential is: one STS `GetCallerIdentity`, which AWS allows to every valid key. Safe to repeat. Errors:
     /// `BadCredentials` saying whether the key is unknown, the secret wrong or the token expired; `AwsUnreachable`.
     async fn identify(&self, credential: &Credential) -> Result<Identity>;
+
+    /// Reads an access key as people have it: the console's CSV file, JSON with `access_key_id` and `secret_access_key`, or
+    /// `id:secret`. No request is made. Errors: `BadCredentials`, never with the text.
+    fn read_access_key(&self, text: &SecretString) -> Result<AccessKey>;
 }
 
 /// Keeps secrets, encrypted at rest.

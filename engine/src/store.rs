@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 
 use crate::catalog::{CatalogState, Export};
 use crate::error::{Error, ErrorKind, Result};
-use crate::port::{Credential, ExportLocation, ExportSource, SecretRef};
+use crate::port::{AssumedRole, ExportLocation, ExportSource, SecretRef};
 
 /// Opened locations kept; each is a few kilobytes and a connection pool.
 const OPEN_LOCATIONS: u64 = 1_000;
@@ -18,7 +18,7 @@ const OPEN_LOCATIONS: u64 = 1_000;
 /// The stores of all exports, by location and secret.
 pub struct ExportStores {
     source: Arc<dyn ExportSource>,
-    opened: moka::future::Cache<(ExportLocation, Option<SecretRef>), Arc<dyn ObjectStore>>,
+    opened: moka::future::Cache<(ExportLocation, Option<SecretRef>, Option<AssumedRole>), Arc<dyn ObjectStore>>,
 }
 
 impl ExportStores {
@@ -43,13 +43,10 @@ impl ExportStores {
             )
             .with_hint("Connect that account again with connect_aws_root.")
         })?;
-        let credential = match &account.secret {
-            Some(secret) => Credential::Stored(secret.clone()),
-            None => Credential::Absent,
-        };
+        let credential = account.credential();
         self.opened
             .try_get_with(
-                (export.location.clone(), account.secret.clone()),
+                (export.location.clone(), account.secret.clone(), account.role.clone()),
                 self.source.open(&export.location, &credential),
             )
             .await

@@ -1,7 +1,8 @@
 //! AWS on loopback.
 //!
-//! [`Sandbox::start`] opens one endpoint that speaks S3 and STS (further services: see `control`) to any AWS client:
-//! signatures are checked, IAM and bucket policies are evaluated per call, errors carry AWS's codes in AWS's shapes.
+//! [`Sandbox::start`] opens one endpoint that speaks S3, STS, IAM, Organizations, AWS Data Exports and legacy Cost and Usage
+//! Reports (further services: see `control`) to any AWS client: signatures are checked, IAM and bucket policies are
+//! evaluated per call, errors carry AWS's codes in AWS's shapes.
 //! A test then turns the clock, counts requests and switches faults on.
 //!
 //! ```no_run
@@ -22,11 +23,16 @@ mod bucket;
 mod clock;
 mod cloud;
 mod control;
+mod cur;
+mod data_exports;
+mod delivery_runs;
 mod fault;
+mod iam;
 mod identity;
 mod log;
 mod multipart;
 mod object;
+mod organizations;
 mod policy;
 mod s3;
 mod s3_access;
@@ -55,19 +61,24 @@ use url::Url;
 
 use self::bucket::{Bucket, Buckets};
 use self::cloud::Cloud;
+use self::cur::Reports;
+use self::data_exports::Exports;
 use self::fault::Faults;
 use self::identity::{Identities, new_access_key};
 use self::server::Endpoint;
 use self::store::BucketStore;
 
 pub use self::clock::Clock;
+pub use self::cur::ReportSpec;
+pub use self::data_exports::DataExportSpec;
 pub use self::fault::{Fault, FaultHandle, FaultKind};
 pub use self::identity::AccessKey;
+pub use self::identity::organization::AccountState;
 pub use self::log::{RequestLog, RequestRecord};
 pub use self::policy::PolicyError;
 pub use self::s3::WrongRegion;
 
-/// Where buckets and objects are kept. Accounts, users and keys live as long as the process in either case: whoever
+/// Where buckets and objects are kept. Accounts, users, keys and exports live as long as the process in either case: whoever
 /// starts a sandbox again registers them again ([`Sandbox::register_access_key`] takes known keys).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -184,10 +195,13 @@ impl Sandbox {
         let listener = TcpListener::bind(spec.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let url = Url::parse(&format!("http://{address}")).map_err(|error| listen(io::Error::other(error)))?;
+        let clock = Clock::default();
         let cloud = Arc::new(Cloud {
-            clock: Clock::default(),
-            identities: Identities::default(),
+            identities: Identities::new(clock.clone()),
+            clock,
             buckets,
+            exports: Exports::default(),
+            reports: Reports::default(),
             faults: Faults::default(),
             log: RequestLog::default(),
             region: spec.region,
@@ -350,6 +364,17 @@ impl Sandbox {
         Ok(self
             .cloud
             .authorize_service(service, "s3:PutObject", &resource, &bucket, account, source_arn))
+    }
+
+    /// Gives an account an export of AWS Data Exports that was there before, past permissions, checks and quotas. Returns
+    /// its ARN. Its files are not written: see [`crate::sample::deliver`].
+    pub fn register_export(&self, account: &str, export: &DataExportSpec) -> Result<String, SandboxError> {
+        export.register(&self.cloud, account)
+    }
+
+    /// Gives an account a legacy Cost and Usage Report that was there before, in the same way. Returns its ARN.
+    pub fn register_report(&self, account: &str, report: &ReportSpec) -> Result<String, SandboxError> {
+        report.register(&self.cloud, account)
     }
 
     /// A bucket's objects without HTTP and policies. Coherent with what S3 serves.

@@ -63,13 +63,17 @@ pub(crate) async fn frontend() -> (Frontend, Folder) {
     let vault = Arc::new(vault);
     let aws = AwsConnector::try_new(AwsSettings::new(None), vault.clone()).unwrap();
     let source: Arc<dyn ExportSource> = Arc::new(aws.export_source());
+    let administration = Arc::new(aws.administration());
     let connector: Arc<dyn AccountConnector> = Arc::new(aws);
     let vault: Arc<dyn SecretVault> = vault;
     let catalog = Arc::new(Catalog::open(store.clone(), clock.clone()).await.unwrap());
     let imports = History::<ImportRun>::open(store.clone(), "runs/imports", entries);
     let imports = Arc::new(imports.await.unwrap());
-    let runs = History::<ProcedureRun>::open(store, "runs/procedures", entries);
+    let runs = History::<ProcedureRun>::open(store.clone(), "runs/procedures", entries);
     let runs = Arc::new(runs.await.unwrap());
+    let detections = Arc::new(History::open(store.clone(), "runs/detections", entries).await.unwrap());
+    let checks = History::open(store, "runs/permission-checks", entries);
+    let permission_checks = Arc::new(checks.await.unwrap());
     let importer = Arc::new(Importer::new(
         catalog.clone(),
         source.clone(),
@@ -81,6 +85,8 @@ pub(crate) async fn frontend() -> (Frontend, Folder) {
     let system = system_tables(SystemSources {
         imports,
         procedure_runs: runs.clone(),
+        detections: detections.clone(),
+        permission_checks: permission_checks.clone(),
         vault: vault.clone(),
         limits: limits.clone(),
     });
@@ -93,7 +99,10 @@ pub(crate) async fn frontend() -> (Frontend, Folder) {
         vault,
         importer: importer.clone(),
         clock: clock.clone(),
+        administration,
         runs,
+        detections,
+        permission_checks,
     });
     let frontend = Frontend::new(FrontendParts {
         catalog,

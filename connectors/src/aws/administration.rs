@@ -18,6 +18,9 @@ use farthing_engine::port::{
 
 use super::AwsClients;
 
+/// Pages of one answer that are read before something must be wrong.
+const MAX_PAGES: usize = 10_000;
+
 /// Looks at, and makes, what set-up needs in AWS.
 pub struct AwsAdmin {
     clients: Arc<AwsClients>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::{AccessKey, AccountConnector, Credential, Identity};
+use farthing_engine::port::{AccessKey, AccountConnector, AssumedRole, Credential, Identity};
 use farthing_engine::secret::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -52,10 +52,20 @@ impl std::fmt::Debug for AwsConnector {
 impl AccountConnector for AwsConnector {
     async fn identify(&self, credential: &Credential) -> Result<Identity> {
         let key = self.clients.access_key(credential).await?;
-        let call = AwsCall::identify(&key);
-        let request = self.clients.sts(&key).get_caller_identity();
+        self.clients.identity(&key).await
+    }
+
+    fn read_access_key(&self, text: &SecretString) -> Result<AccessKey> {
+        parse_access_key(text, "credentials_csv")
+    }
+}
+
+impl AwsClients {
+    /// Who the key belongs to: `GetCallerIdentity`, which needs no permission.
+    pub(crate) async fn identity(&self, key: &AccessKey) -> Result<Identity> {
+        let call = AwsCall::identify(key);
+        let request = self.sts(key).get_caller_identity();
         let answer = self
-            .clients
             .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
             .await?
             .map_err(|failure| failure.into_error(&call))?;
@@ -70,9 +80,7 @@ impl AccountConnector for AwsConnector {
             arn: arn.to_owned(),
         })
     }
-}
 
-impl AwsClients {
     /// The access key that `credential` stands for.
     pub(crate) async fn access_key(&self, credential: &Credential) -> Result<AccessKey> {
         match credential {
@@ -84,12 +92,54 @@ impl AwsClients {
                 let text = self.vault.reveal(secret).await?;
                 parse_access_key(&text, &format!("the secret \"{}\"", secret.name))
             }
+            Credential::Assumed { role, base } => self.session_key(role, base).await,
             Credential::Absent => Err(Error::new(
                 ErrorKind::BadCredentials,
                 "AWS needs an access key, and none was given",
             )
             .with_hint("Give access_key_id and secret_access_key, or the name of a stored secret.")),
         }
+    }
+}
+
+impl AwsClients {
+    /// The temporary key of a role, from STS or from before.
+    async fn session_key(&self, role: &AssumedRole, base: &Credential) -> Result<AccessKey> {
+        let key = Box::pin(self.access_key(base)).await?;
+        let Credential::Stored(secret) = base else {
+            return self.assume(role, key).await;
+        };
+        let session = (role.clone(), secret.clone());
+        self.sessions
+            .try_get_with(session, self.assume(role, key))
+            .await
+            .map_err(|shared| shared.duplicate())
+    }
+
+    /// One STS `AssumeRole`, for an hour, which every role allows.
+    async fn assume(&self, role: &AssumedRole, key: AccessKey) -> Result<AccessKey> {
+        let call = AwsCall::assume(&role.arn);
+        let request = self
+            .sts(&key)
+            .assume_role()
+            .role_arn(&role.arn)
+            .role_session_name("farthing")
+            .external_id(&role.external_id);
+        let answer = self
+            .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
+            .await?
+            .map_err(|failure| failure.into_error(&call))?;
+        let Some(session) = answer.credentials() else {
+            return Err(Error::new(
+                ErrorKind::AwsUnreachable,
+                "AWS answered sts:AssumeRole without credentials",
+            ));
+        };
+        Ok(AccessKey {
+            access_key_id: session.access_key_id().to_owned(),
+            secret_access_key: SecretString::new(session.secret_access_key()),
+            session_token: Some(SecretString::new(session.session_token())),
+        })
     }
 }
 

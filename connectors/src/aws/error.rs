@@ -4,6 +4,9 @@
 //! "permission denied". The S3 code in the answer's body decides. The body itself is never kept, since AWS repeats
 //! signed headers in some of them.
 
+mod call;
+mod setup;
+
 use std::error::Error as StdError;
 use std::time::Duration;
 
@@ -11,81 +14,13 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use farthing_engine::error::{Error, ErrorKind, Retry};
-use farthing_engine::port::AccessKey;
 use object_store::client::{HttpError, HttpErrorKind};
+use serde_json::json;
 
-use super::credential::masked;
+pub use self::call::AwsCall;
 
 /// Characters of an AWS message that are shown; AWS's own stay below it.
 const MESSAGE_LIMIT: usize = 400;
-
-/// What was asked of AWS, so that an error can name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsCall {
-    /// The IAM action, such as `s3:GetObject`.
-    action: &'static str,
-    /// The ARN that the action is on.
-    arn: String,
-    /// The ARN to name in a policy that would allow it.
-    grant_on: String,
-    /// The object in words: an `s3://` URI or an access key id with its middle left out.
-    object: String,
-    /// The bucket, where one was asked.
-    bucket: Option<String>,
-}
-
-impl AwsCall {
-    /// `sts:GetCallerIdentity`.
-    pub(crate) fn identify(key: &AccessKey) -> Self {
-        Self {
-            action: "sts:GetCallerIdentity",
-            arn: "*".to_owned(),
-            grant_on: "*".to_owned(),
-            object: format!("access key {}", masked(&key.access_key_id)),
-            bucket: None,
-        }
-    }
-
-    /// `s3:ListBucket`, which S3 asks for HeadBucket and for listing.
-    pub fn list(bucket: &str, region: &str) -> Self {
-        let arn = format!("arn:{}:s3:::{bucket}", partition(region));
-        Self {
-            action: "s3:ListBucket",
-            grant_on: arn.clone(),
-            arn,
-            object: format!("s3://{bucket}"),
-            bucket: Some(bucket.to_owned()),
-        }
-    }
-
-    /// `s3:GetObject`, which S3 asks for GET and HEAD of an object. `base_key` is the export's own folder, the least
-    /// that a policy has to name.
-    pub fn get(bucket: &str, region: &str, key: &str, base_key: &str) -> Self {
-        let partition = partition(region);
-        Self {
-            action: "s3:GetObject",
-            arn: format!("arn:{partition}:s3:::{bucket}/{key}"),
-            grant_on: format!("arn:{partition}:s3:::{bucket}/{base_key}/*"),
-            object: format!("s3://{bucket}/{key}"),
-            bucket: Some(bucket.to_owned()),
-        }
-    }
-
-    fn on_bucket(&self) -> bool {
-        self.action == "s3:ListBucket"
-    }
-}
-
-/// The ARN partition of a Region: China and GovCloud are AWS's other two public ones.
-fn partition(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    }
-}
 
 /// Why there is no answer of AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +39,8 @@ pub(crate) struct Failure {
     pub(crate) status: Option<u16>,
     pub(crate) code: Option<String>,
     message: Option<String>,
+    /// What AWS finds wrong with single members of the request, `member: why`.
+    pub(crate) members: Vec<String>,
     request_id: Option<String>,
     /// The bucket's Region, which S3 names when another one was asked.
     pub(crate) region: Option<String>,
@@ -150,6 +87,7 @@ impl Failure {
             status: status_in(&text),
             code: element(&text, "Code"),
             message: element(&text, "Message"),
+            members: Vec::new(),
             request_id: element(&text, "RequestId"),
             region: element(&text, "Region"),
             silence: None,
@@ -190,7 +128,8 @@ impl Failure {
                     | "AuthorizationHeaderMalformed"
                     | "IllegalLocationConstraintException"
             ),
-            None => matches!(self.status, Some(301 | 307)),
+            // Answers to HEAD have no body, and thus no code; a Region in a refusal is the bucket's.
+            None => matches!(self.status, Some(301 | 307)) || (self.status == Some(400) && self.region.is_some()),
         }
     }
 
@@ -250,6 +189,12 @@ impl Failure {
                 ),
             )
             .with_hint("Restore it from S3 Glacier, and keep lifecycle rules away from the export's prefix."),
+            "ValidationException" => self.invalid(call),
+            "DuplicateReportNameException" => call.taken(),
+            "ResourceNotFoundException" => {
+                Error::new(ErrorKind::Missing, format!("{} does not exist", call.object)).with_hint(call.advice)
+            }
+            "ServiceQuotaExceededException" | "ReportLimitReachedException" => self.over_quota(call),
             "InvalidBucketName" => Error::new(
                 ErrorKind::BadValue,
                 format!("{} is not a bucket that can exist", call.object),
@@ -267,8 +212,12 @@ impl Failure {
         // KMS and service control policies refuse other actions than the one asked; AWS then names them.
         let named = text.as_deref().and_then(named_refusal);
         let (action, arn, grant_on) = match &named {
-            Some((action, arn)) if action != call.action => (action.as_str(), arn.as_str(), arn.as_str()),
-            _ => (call.action, call.arn.as_str(), call.grant_on.as_str()),
+            Some((action, arn)) if action != call.action => (action.as_str(), arn.as_str(), json!(arn)),
+            // One action may need several resources; AWS names the one that is missing.
+            Some((_, arn)) if call.grant_on.len() > 1 || call.arn.contains(":*:") => {
+                (call.action, arn.as_str(), call.resource())
+            }
+            _ => (call.action, call.arn.as_str(), call.resource()),
         };
         let mut message = format!("AWS refused {action} on {arn}");
         if let Some(text) = text {
@@ -276,7 +225,7 @@ impl Failure {
         }
         let mut hint = format!(
             "Allow it to the user of the access key: {{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \
-             \"{grant_on}\"}}."
+             {grant_on}}}."
         );
         if action == "s3:GetObject" {
             hint.push_str(" Without s3:ListBucket, AWS also answers like this for an object that does not exist.");
@@ -300,6 +249,26 @@ impl Failure {
         }
     }
 
+    fn invalid(&self, call: &AwsCall) -> Error {
+        let mut message = format!("AWS does not accept {}", call.object);
+        match self.shown_message() {
+            Some(text) => message = format!("{message}: {text}"),
+            // So it does for settings of a legacy report that do not go together.
+            None => message.push_str(", and does not say why"),
+        }
+        Error::new(ErrorKind::BadValue, message).with_hint(call.advice)
+    }
+
+    fn over_quota(&self, call: &AwsCall) -> Error {
+        let mut message = format!("AWS's quota leaves no room for {}", call.object);
+        if let Some(text) = self.shown_message() {
+            message = format!("{message}: {text}");
+        }
+        Error::new(ErrorKind::AwsRefused, message).with_hint(
+            "Connect an export that exists, delete one that is not needed, or ask AWS Support for a higher quota.",
+        )
+    }
+
     fn other(&self, call: &AwsCall) -> Error {
         let mut message = format!("AWS refused {} on {}", call.action, call.arn);
         if let Some(text) = self.shown_message() {
@@ -320,6 +289,7 @@ impl Failure {
         if let Some(id) = &self.request_id {
             facts.push(format!("request id {}", shown(id)));
         }
+        facts.extend(self.members.iter().map(|member| shown(member)));
         match &self.silence {
             Some(Silence::Timeout) => facts.push("no answer in time".to_owned()),
             Some(Silence::Connection(text) | Silence::Request(text)) => facts.push(text.clone()),
@@ -352,6 +322,10 @@ fn no_bucket(call: &AwsCall) -> Error {
 fn credential_error(code: &str, message: Option<&str>, call: &AwsCall) -> Option<Error> {
     let skewed =
         message.is_some_and(|text| text.contains("Signature expired") || text.contains("Signature not yet current"));
+    // What is wrong is not the key; the caller tells of the message.
+    if message.is_some_and(|text| text.contains("scoped to a valid")) {
+        return None;
+    }
     let (text, hint) = match code {
         "RequestTimeTooSkewed" => clock_is_off(),
         // STS has no code of its own for a clock that is off.
@@ -401,7 +375,12 @@ fn overloaded(code: &str, status: Option<u16>, call: &AwsCall) -> Option<Error> 
     );
     let unwell = matches!(
         code,
-        "ServiceUnavailable" | "InternalError" | "InternalFailure" | "RequestTimeout"
+        "ServiceUnavailable"
+            | "InternalError"
+            | "InternalFailure"
+            | "InternalServerException"
+            | "InternalErrorException"
+            | "RequestTimeout"
     );
     if throttled {
         return Some(
@@ -409,7 +388,10 @@ fn overloaded(code: &str, status: Option<u16>, call: &AwsCall) -> Option<Error> 
                 ErrorKind::AwsUnreachable,
                 format!("AWS throttles {} on {}", call.action, call.object),
             )
-            .with_hint("Try again later; other clients of the bucket may be using up its request rate.")
+            .with_hint(match call.bucket {
+                Some(_) => "Try again later; other clients of the bucket may be using up its request rate.",
+                None => "Try again later; other clients of the account may be using up its request rate.",
+            })
             .with_retry(Retry::After(Duration::from_secs(5))),
         );
     }

@@ -3,7 +3,7 @@
 //! Which files are data is only ever read from manifests. Listing finds which periods have been delivered, in the folders
 //! of the form `<base>/metadata/BILLING_PERIOD=YYYY-MM/`.
 
-mod bucket;
+pub(crate) mod bucket;
 mod folder;
 mod layout;
 mod read_only;
@@ -63,6 +63,7 @@ impl AwsExportSource {
                     Arc::clone(&self.clients),
                     Arc::clone(&self.regions),
                     key,
+                    credential,
                     name,
                     region.as_deref(),
                     &location.base_key(),
@@ -273,7 +274,7 @@ struct Content {
 }
 
 /// A bounded map behind a lock that is never held across an await. Losing an entry costs a request and nothing else.
-struct Memory<K, V>(Mutex<HashMap<K, V>>);
+pub(crate) struct Memory<K, V>(Mutex<HashMap<K, V>>);
 
 impl<K, V> Default for Memory<K, V> {
     fn default() -> Self {

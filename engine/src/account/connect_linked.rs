@@ -30,9 +30,12 @@ impl Connections {
         self.finish(run).await
     }
 
-    async fn run_linked(&self, request: &ConnectLinked, run: &mut Run) -> Result<()> {
+    pub(super) async fn run_linked(&self, request: &ConnectLinked, run: &mut Run) -> Result<()> {
         let (credential, key_id) = self.resolve(&request.credential).await?;
-        let (account, arn) = self.identify_linked(request, &credential, run).await?;
+        let Some((account, arn)) = self.identify_linked(request, &credential, run).await? else {
+            // The role has to trust Farthing first; the run says how.
+            return Ok(());
+        };
         let _held = self.lock(format!("account {account}"), run)?;
         let lease = self.catalog.lease();
         let former = lease.document.accounts.get(&account);
@@ -59,7 +62,7 @@ impl Connections {
         }
         let secret = self.keep(account, &credential, key_id.as_deref(), former, run).await?;
         let now = self.clock.now();
-        let key = (key_id, secret);
+        let key = (key_id, secret, credential.role().cloned());
         let entry = account_entry(
             account,
             AccountKind::Linked,
@@ -84,17 +87,18 @@ impl Connections {
         request: &ConnectLinked,
         credential: &Credential,
         run: &mut Run,
-    ) -> Result<(AccountId, Option<String>)> {
+    ) -> Result<Option<(AccountId, Option<String>)>> {
         match (credential, request.account_id) {
             (Credential::Absent, None) => Err(Error::new(ErrorKind::BadValue, "neither a credential nor an account is given")
                 .with_hint(
                     "Give access_key_id and secret_access_key of the account, or credential => 'secret:<name>'; for the export of \
                      a folder, account_id alone.",
                 )),
-            (Credential::Absent, Some(account)) => Ok((account, None)),
+            (Credential::Absent, Some(account)) => Ok(Some((account, None))),
             (credential, expected) => {
-                let identity = self.connector.identify(credential).await?;
-                run.push(super::connect_root::identity_step(&identity));
+                let Some(identity) = self.identify_or_ask_for_trust(credential, request.dry_run, run).await? else {
+                    return Ok(None);
+                };
                 if let Some(expected) = expected.filter(|expected| *expected != identity.account) {
                     return Err(Error::new(
                         ErrorKind::BadCredentials,
@@ -102,7 +106,7 @@ impl Connections {
                     )
                     .with_hint("Use a key of the account that you name, or leave account_id out."));
                 }
-                Ok((identity.account, Some(identity.arn)))
+                Ok(Some((identity.account, Some(identity.arn))))
             }
         }
     }

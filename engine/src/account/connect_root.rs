@@ -1,4 +1,4 @@
-//! `connect_aws_root`: an export that exists already, in a bucket or a folder.
+//! `connect_aws_root`: an export that exists already, in a bucket or a folder, named or found.
 
 use std::collections::BTreeMap;
 
@@ -47,21 +47,22 @@ impl Connections {
     pub async fn connect_root(&self, request: &ConnectRoot, caller: &Caller<'_>) -> Result<RunOutcome> {
         let mut run = self.begin(caller).await?;
         run.record.dry_run = request.dry_run;
-        let plan = self.plan_root(request, &mut run, caller).await;
-        let plan = self.check(&mut run, plan).await?;
-        let held = self.lock(format!("account {}", plan.account), &run);
-        let _held = self.check(&mut run, held).await?;
-        let done = self.apply_root(request, plan, &mut run, caller).await;
+        let done = self.run_root(request, &mut run, caller).await;
         self.check(&mut run, done).await?;
         self.finish(run).await
     }
 
+    /// The steps of a run that has begun.
+    pub(super) async fn run_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
+        let plan = self.plan_root(request, run, caller).await?;
+        let _held = self.lock(format!("account {}", plan.account), run)?;
+        self.apply_root(request, plan, run, caller).await
+    }
+
     /// Everything that only reads.
     async fn plan_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<Plan> {
-        let mut location = request.location.resolve()?;
         let (credential, key_id) = self.resolve(&request.credential).await?;
-        let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
-        let identity = self.identify_root(in_bucket, &credential, run).await?;
+        let (mut location, identity) = self.locate(request, &credential, run).await?;
         let report = self.source.probe(&location, &credential).await?;
         if let (LocationRoot::Bucket { region, .. }, Some(found)) = (&mut location.root, &report.region) {
             *region = Some(found.clone());
@@ -103,7 +104,32 @@ impl Connections {
         })
     }
 
-    async fn identify_root(&self, in_bucket: bool, credential: &Credential, run: &mut Run) -> Result<Option<Identity>> {
+    /// Where the export is, and who the credential is: as told, or found among the account's exports.
+    async fn locate(
+        &self,
+        request: &ConnectRoot,
+        credential: &Credential,
+        run: &mut Run,
+    ) -> Result<(ExportLocation, Option<Identity>)> {
+        if request.location.names_a_place() || matches!(credential, Credential::Absent) {
+            let location = request.location.resolve()?;
+            let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
+            let identity = self.identify_root(in_bucket, credential, request.dry_run, run).await?;
+            return Ok((location, identity));
+        }
+        let identity = self.identify_trusted(credential, request.dry_run, run).await?;
+        let detection = self.detect(identity.account, credential, run).await?;
+        let chosen = detection.choose(request.location.export_name.as_deref())?;
+        Ok((chosen.resolve()?, Some(identity)))
+    }
+
+    async fn identify_root(
+        &self,
+        in_bucket: bool,
+        credential: &Credential,
+        dry_run: bool,
+        run: &mut Run,
+    ) -> Result<Option<Identity>> {
         match (in_bucket, credential) {
             (true, Credential::Absent) => Err(Error::new(ErrorKind::BadValue, "a bucket needs a credential").with_hint(
                 "Give access_key_id and secret_access_key, or credential => 'secret:<name>' of a secret stored with put_secret.",
@@ -116,9 +142,7 @@ impl Connections {
                 Ok(None)
             }
             (_, credential) => {
-                let identity = self.connector.identify(credential).await?;
-                run.push(identity_step(&identity));
-                Ok(Some(identity))
+                Ok(Some(self.identify_trusted(credential, dry_run, run).await?))
             }
         }
     }
@@ -167,7 +191,7 @@ impl Connections {
             .await?;
         let now = self.clock.now();
         let name = request.account_name.clone();
-        let key = (plan.key_id.clone(), secret);
+        let key = (plan.key_id.clone(), secret, plan.credential.role().cloned());
         let account = account_entry(
             plan.account,
             AccountKind::Root,
@@ -248,7 +272,12 @@ fn same_place(one: &ExportLocation, other: &ExportLocation) -> bool {
     root(one) == root(other) && one.base_key() == other.base_key()
 }
 
-fn check_present(present: &Export, location: &ExportLocation, account: AccountId, replace: bool) -> Result<()> {
+pub(super) fn check_present(
+    present: &Export,
+    location: &ExportLocation,
+    account: AccountId,
+    replace: bool,
+) -> Result<()> {
     if replace || (same_place(&present.location, location) && present.account == account) {
         return Ok(());
     }
@@ -264,7 +293,7 @@ fn check_present(present: &Export, location: &ExportLocation, account: AccountId
     .with_hint("Give replace => true to connect the new one in its place; its data is imported anew."))
 }
 
-fn change_of<T>(former: Option<T>) -> Action {
+pub(super) fn change_of<T>(former: Option<T>) -> Action {
     if former.is_some() {
         Action::Reuse
     } else {

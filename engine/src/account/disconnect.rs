@@ -5,6 +5,7 @@ use super::{Caller, Connections};
 use crate::catalog::{AccountKind, Change};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
+use crate::port::SecretRef;
 
 /// What `disconnect_aws_account` is given.
 #[derive(Debug, Clone)]
@@ -75,7 +76,13 @@ impl Connections {
                     .detail("The export is disconnected. Bucket, export and files in AWS stay as they are."),
             );
         }
-        if let Some(secret) = account.secret.as_ref().filter(|secret| secret.name.starts_with("aws/")) {
+        // A key may assume the roles of other accounts too.
+        let used_elsewhere = |secret: &SecretRef| {
+            let mut others = lease.document.accounts.values().filter(|other| other.id != id);
+            others.any(|other| other.secret.as_ref() == Some(secret))
+        };
+        let own = account.secret.as_ref().filter(|secret| secret.name.starts_with("aws/"));
+        if let Some(secret) = own.filter(|secret| !used_elsewhere(secret)) {
             if !only_plan {
                 self.vault.retire(secret).await?;
             }

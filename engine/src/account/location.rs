@@ -23,6 +23,11 @@ pub struct LocationParts {
 }
 
 impl LocationParts {
+    /// Whether more than a name is given, so that nothing has to be looked for.
+    pub(crate) fn names_a_place(&self) -> bool {
+        self.location.is_some() || self.bucket.is_some() || self.prefix.is_some()
+    }
+
     /// The location that the parts name. A URI may end with the export's folder, with something below it
     /// (`data`, `metadata`), or, if the export is named apart, with the prefix alone, as the AWS console shows it.
     pub fn resolve(&self) -> Result<ExportLocation> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, BillingPeriod, CatalogVersion, ExportId, SnapshotId};
-use crate::port::{ExportLocation, SecretRef};
+use crate::port::{AssumedRole, Credential, ExportLocation, SecretRef};
 use crate::principal::Login;
 
 /// The version of the document's form.
@@ -36,12 +36,30 @@ pub struct Account {
     pub arn: Option<String>,
     /// The id of the access key, which is no secret; an equal one means an equal key.
     pub access_key_id: Option<String>,
-    /// The credential in the vault, if there is one.
+    /// The credential in the vault, if there is one. With a role it is the key that assumes the role, which may be another
+    /// account's.
     pub secret: Option<SecretRef>,
+    /// The role that is assumed with it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<AssumedRole>,
     /// When it was first connected.
     pub connected_at: DateTime<Utc>,
     /// When its connection last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// How to sign in as the account.
+    pub fn credential(&self) -> Credential {
+        match (&self.secret, &self.role) {
+            (None, _) => Credential::Absent,
+            (Some(secret), None) => Credential::Stored(secret.clone()),
+            (Some(secret), Some(role)) => Credential::Assumed {
+                role: role.clone(),
+                base: Box::new(Credential::Stored(secret.clone())),
+            },
+        }
+    }
 }
 
 /// Which kind of export it is.
@@ -84,6 +102,10 @@ pub struct CatalogDocument {
     pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, SnapshotId>>,
     /// Who may log in.
     pub logins: BTreeMap<String, Login>,
+    /// The external id that roles trust, once one was asked for: one for all, since one organization deploys its roles from
+    /// one template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// A change to the catalog, small enough to be applied again after a lost race.
@@ -110,6 +132,8 @@ pub enum Change {
     PutLogin(Login),
     /// Removes a login.
     RemoveLogin(String),
+    /// Keeps the external id of roles. One that is kept already stays.
+    PutExternalId(String),
 }
 
 impl CatalogDocument {
@@ -123,6 +147,7 @@ impl CatalogDocument {
             exports: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             logins: BTreeMap::new(),
+            external_id: None,
         }
     }
 
@@ -163,6 +188,9 @@ impl CatalogDocument {
             }
             Change::RemoveLogin(name) => {
                 self.logins.remove(name);
+            }
+            Change::PutExternalId(external_id) => {
+                self.external_id.get_or_insert_with(|| external_id.clone());
             }
         }
         Ok(())

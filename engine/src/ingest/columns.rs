@@ -16,7 +16,7 @@ use crate::snapshot::{ColumnType, SnapshotColumn};
 const CUR2: &str = include_str!("cur2.tsv");
 
 /// Without these, `costs` cannot say whose cost a row is, what it is, when it arose and how much it is.
-pub(super) const REQUIRED: [&str; 6] = [
+pub(crate) const REQUIRED: [&str; 6] = [
     "bill_payer_account_id",
     "line_item_usage_account_id",
     "line_item_line_item_type",

@@ -162,6 +162,17 @@ impl Recorder {
         self.runs.newest(|run| run.export == *export && run.period == period)
     }
 
+    /// The newest record of each period, where it says that the period waits or failed.
+    pub(super) fn troubles(&self, export: &ExportId) -> Vec<Arc<ImportRun>> {
+        let of_export = self.runs.entries().into_iter().filter(|(_, run)| run.export == *export);
+        // Later records replace earlier ones.
+        let newest: BTreeMap<_, _> = of_export.map(|(_, run)| (run.period, run)).collect();
+        newest
+            .into_values()
+            .filter(|run| matches!(run.state, ImportState::Waiting | ImportState::Failed))
+            .collect()
+    }
+
     /// Ends the newest record of a period if it says that an import runs: the caller holds the export's lock, so whoever
     /// wrote it has stopped.
     pub(super) async fn close_interrupted(&self, export: &ExportId, period: BillingPeriod) {

@@ -174,7 +174,8 @@ pub trait AwsAdministration: Send + Sync {
     /// The bucket, or `None` if there is none of that name. `HeadBucket`, `GetBucketPolicy`.
     async fn bucket(&self, credential: &Credential, name: &str) -> Result<Option<PresentBucket>>;
 
-    /// Creates a bucket: `CreateBucket`. Repeating succeeds if the caller's account owns it; `Duplicate` if another does.
+    /// Creates a bucket: `CreateBucket`. Repeating succeeds if the caller's account owns it there; `Duplicate` if another
+    /// account owns it, or the caller's in another Region.
     async fn create_bucket(&self, credential: &Credential, name: &str, region: &str) -> Result<()>;
 
     /// Blocks public access (`PutPublicAccessBlock`, all four settings) and encrypts with S3's keys (`PutBucketEncryption`,
@@ -187,10 +188,13 @@ pub trait AwsAdministration: Send + Sync {
     /// The organization of the caller's account; `None` for an account without one: `DescribeOrganization`.
     async fn organization(&self, credential: &Credential) -> Result<Option<Organization>>;
 
-    /// The accounts of the organization: `ListAccounts`, all pages.
+    /// The accounts of the organization: `ListAccounts`, all pages. `Missing` for an account without an organization,
+    /// `AwsRefused` for a member that does not manage it.
     async fn organization_accounts(&self, credential: &Credential) -> Result<Vec<OrganizationAccount>>;
 
-    /// What IAM's simulator says of the actions on the resource: `SimulatePrincipalPolicy` for the user or role `arn`.
+    /// What IAM's simulator says of the actions on the resource: `SimulatePrincipalPolicy` for the user or role `arn`; of a
+    /// role's session, for the role. Bucket policies and condition keys do not count. `BadValue` for a root user, which
+    /// has no policies.
     async fn simulate(
         &self,
         credential: &Credential,
@@ -200,7 +204,7 @@ pub trait AwsAdministration: Send + Sync {
     ) -> Result<Vec<Simulated>>;
 
     /// Creates a managed policy: `CreatePolicy`. Returns its ARN. If the account has one of that name its ARN is returned
-    /// and nothing changes.
+    /// and nothing changes, whatever its document says. `Limit` for more than 6,144 characters.
     async fn create_policy(&self, credential: &Credential, name: &str, document: &str) -> Result<String>;
 
     /// Creates a user: `CreateUser`. Repeating changes nothing.
@@ -209,6 +213,7 @@ pub trait AwsAdministration: Send + Sync {
     /// Attaches a policy to a user: `AttachUserPolicy`. Repeating changes nothing.
     async fn attach_user_policy(&self, credential: &Credential, user: &str, policy_arn: &str) -> Result<()>;
 
-    /// Creates an access key of a user: `CreateAccessKey`. Repeating makes another; AWS allows two.
+    /// Creates an access key of a user: `CreateAccessKey`. Repeating makes another, so it is asked once only, even where no
+    /// answer comes; `Limit` for more than two. AWS may need some seconds until the key works.
     async fn create_access_key(&self, credential: &Credential, user: &str) -> Result<AccessKey>;
 }

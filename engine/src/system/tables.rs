@@ -4,6 +4,7 @@
 //! everybody else the tables hold what their scope holds, counted over visible rows alone.
 
 mod rows;
+mod setup;
 
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::{SystemTable, SystemView};
+use crate::account::detect::Detection;
 use crate::account::run::ProcedureRun;
-use crate::account::{coverage, shown_key_id};
+use crate::account::{PermissionChecks, coverage, shown_key_id};
 use crate::catalog::AccountKind;
 use crate::error::Result;
 use crate::history::History;
@@ -25,6 +27,7 @@ use crate::port::SecretVault;
 use crate::principal::{Grant, Role};
 use crate::snapshot::Snapshot;
 use rows::{Cell, batch};
+use setup::{ExportCandidates, PermissionChecksTable};
 
 /// What the tables are made from, apart from the catalog.
 pub struct SystemSources {
@@ -32,6 +35,10 @@ pub struct SystemSources {
     pub imports: Arc<History<ImportRun>>,
     /// The procedure runs.
     pub procedure_runs: Arc<History<ProcedureRun>>,
+    /// What looks at accounts found.
+    pub detections: Arc<History<Detection>>,
+    /// What checks of permissions found.
+    pub permission_checks: Arc<History<PermissionChecks>>,
     /// The names of secrets.
     pub vault: Arc<dyn SecretVault>,
     /// The bounds.
@@ -43,9 +50,11 @@ pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
     vec![
         Arc::new(Accounts),
         Arc::new(AccountCoverage),
+        Arc::new(ExportCandidates(sources.detections)),
         Arc::new(Exports),
         Arc::new(Imports(sources.imports)),
         Arc::new(LimitsTable(sources.limits)),
+        Arc::new(PermissionChecksTable(sources.permission_checks)),
         Arc::new(ProcedureRuns(sources.procedure_runs)),
         Arc::new(Secrets(sources.vault)),
         Arc::new(Snapshots),
@@ -126,10 +135,11 @@ impl SystemTable for Accounts {
                     .name
                     .clone()
                     .or_else(|| names.get(&a.id).and_then(|c| c.account_name.clone()));
-                let credential = match &a.secret {
-                    None => "none",
-                    Some(secret) if secret.name.starts_with("named/") => "secret",
-                    Some(_) => "access key",
+                let credential = match (&a.secret, &a.role) {
+                    (_, Some(_)) => "role",
+                    (None, None) => "none",
+                    (Some(secret), None) if secret.name.starts_with("named/") => "secret",
+                    (Some(_), None) => "access key",
                 };
                 vec![
                     Cell::text(a.id.as_str()),

@@ -40,6 +40,26 @@ impl PublicAccessBlock {
     };
 }
 
+/// How S3 encrypts new objects where a request says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Encryption {
+    /// `AES256` or `aws:kms`.
+    pub(crate) algorithm: String,
+    pub(crate) kms_key: Option<String>,
+    pub(crate) bucket_key: bool,
+}
+
+impl Default for Encryption {
+    /// S3's own keys, as for every bucket since January 2023 (S3 user guide, "Setting default server-side encryption").
+    fn default() -> Self {
+        Self {
+            algorithm: "AES256".to_owned(),
+            kms_key: None,
+            bucket_key: false,
+        }
+    }
+}
+
 /// What `bucket.json` holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Settings {
@@ -49,6 +69,8 @@ struct Settings {
     created: DateTime<Utc>,
     policy: Option<String>,
     public_access_block: Option<PublicAccessBlock>,
+    #[serde(default)]
+    encryption: Encryption,
 }
 
 /// A bucket policy, as text and parsed.
@@ -91,6 +113,7 @@ pub(crate) struct Bucket {
     root: Option<PathBuf>,
     policy: RwLock<Option<BucketPolicy>>,
     public_access_block: Mutex<Option<PublicAccessBlock>>,
+    encryption: Mutex<Encryption>,
     objects: RwLock<BTreeMap<String, Arc<Object>>>,
     pub(crate) uploads: Uploads,
 }
@@ -225,6 +248,15 @@ impl Bucket {
         self.save()
     }
 
+    pub(crate) fn encryption(&self) -> Encryption {
+        self.encryption.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_encryption(&self, encryption: Encryption) -> Result<(), SandboxError> {
+        *self.encryption.lock().unwrap_or_else(PoisonError::into_inner) = encryption;
+        self.save()
+    }
+
     fn save(&self) -> Result<(), SandboxError> {
         let Some(root) = &self.root else {
             return Ok(());
@@ -236,6 +268,7 @@ impl Bucket {
             created: self.created,
             policy: self.policy().map(|policy| policy.text),
             public_access_block: self.public_access_block(),
+            encryption: self.encryption(),
         };
         let path = root.join("bucket.json");
         let text = serde_json::to_vec_pretty(&settings).map_err(io::Error::other);
@@ -318,6 +351,7 @@ impl Buckets {
             root,
             policy: RwLock::new(None),
             public_access_block: Mutex::new(Some(PublicAccessBlock::ALL)),
+            encryption: Mutex::default(),
             objects: RwLock::default(),
             uploads: Uploads::default(),
         });
@@ -379,6 +413,7 @@ fn load_bucket(root: &Path) -> Result<Bucket, SandboxError> {
         root: Some(root.to_owned()),
         policy: RwLock::new(None),
         public_access_block: Mutex::new(settings.public_access_block),
+        encryption: Mutex::new(settings.encryption),
         objects: RwLock::new(objects),
         uploads: Uploads::default(),
     };

@@ -5,8 +5,10 @@ use bytes::Bytes;
 use super::SandboxError;
 use super::bucket::{Bucket, Buckets, WriteCondition, WriteError};
 use super::clock::Clock;
+use super::cur::Reports;
+use super::data_exports::Exports;
 use super::fault::{FaultKind, Faults};
-use super::identity::{Identities, ORGANIZATION_ID, Principal, PrincipalKind};
+use super::identity::{Identities, Principal, PrincipalKind};
 use super::log::{Exchange, RequestLog, RequestRecord};
 use super::object::StoredHeaders;
 use super::policy::{Authorization, Context, Decision, Denial, DeniedBy, PolicyDocument};
@@ -17,6 +19,8 @@ pub(crate) struct Cloud {
     pub(crate) clock: Clock,
     pub(crate) identities: Identities,
     pub(crate) buckets: Buckets,
+    pub(crate) exports: Exports,
+    pub(crate) reports: Reports,
     pub(crate) faults: Faults,
     pub(crate) log: RequestLog,
     /// The organisation's home Region.
@@ -143,7 +147,9 @@ impl Cloud {
                 principal.role_arn.clone().unwrap_or_else(|| principal.arn.clone()),
             );
             context.set("aws:PrincipalAccount", principal.account.clone());
-            context.set("aws:PrincipalOrgID", ORGANIZATION_ID);
+            if let Some(organization) = &principal.organization {
+                context.set("aws:PrincipalOrgID", organization.clone());
+            }
             context.set("aws:userid", principal.user_id.clone());
         }
         if let Some(user) = &principal.user_name {
@@ -227,7 +233,9 @@ fn denial_message(principal: &Principal, action: &str, resource: &str, reason: &
     if resource == "*" {
         return format!("User: {who} is not authorized to perform: {action} {reason}");
     }
-    format!("User: {who} is not authorized to perform: {action} on resource: \"{resource}\" {reason}")
+    // S3 alone puts the ARN in quotes.
+    let quote = if action.starts_with("s3:") { "\"" } else { "" };
+    format!("User: {who} is not authorized to perform: {action} on resource: {quote}{resource}{quote} {reason}")
 }
 
 fn reason(denial: Denial, action: &str) -> String {

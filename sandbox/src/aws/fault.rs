@@ -15,7 +15,7 @@ use super::policy::{matches, matches_ignoring_case};
 pub enum FaultKind {
     /// The request waits this long before it is served.
     Slow(Duration),
-    /// S3: 503 `SlowDown`; query protocol: 400 `Throttling`.
+    /// S3: 503 `SlowDown`; query protocol: 400 `Throttling`; JSON protocol: 400 `ThrottlingException`.
     SlowDown,
     /// 500 `InternalError`.
     InternalError,

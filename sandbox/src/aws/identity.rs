@@ -1,6 +1,9 @@
 //! Accounts, users, access keys, roles and their sessions.
 
-use std::collections::{BTreeMap, HashMap};
+pub(crate) mod managed;
+pub(crate) mod organization;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,11 +11,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use self::managed::ManagedPolicy;
+use self::organization::{AccountState, Organization};
 use super::SandboxError;
+use super::clock::Clock;
 use super::policy::{PolicyDocument, PolicyKind};
-
-/// The organisation's id, as `aws:PrincipalOrgID` reports it.
-pub(crate) const ORGANIZATION_ID: &str = "o-farthingsbx";
 
 /// A long-lived pair of keys. The secret is not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub(crate) struct Principal {
     pub(crate) role_arn: Option<String>,
     /// What `GetCallerIdentity` calls `UserId`.
     pub(crate) user_id: String,
+    /// What `aws:PrincipalOrgID` reports, for accounts in an organisation.
+    pub(crate) organization: Option<String>,
     /// `aws:username`, for users only.
     pub(crate) user_name: Option<String>,
     pub(crate) policies: Vec<Arc<PolicyDocument>>,
@@ -77,6 +82,7 @@ impl Principal {
             arn: "anonymous".to_owned(),
             role_arn: None,
             user_id: "ANONYMOUS_PRINCIPAL".to_owned(),
+            organization: None,
             user_name: None,
             policies: Vec::new(),
             session_policy: None,
@@ -164,17 +170,30 @@ enum KeyOwner {
 struct KeyRecord {
     credential: Credential,
     active: bool,
+    created: DateTime<Utc>,
+    /// From when on the key is known everywhere.
+    usable_from: DateTime<Utc>,
 }
 
 struct Account {
     name: String,
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,
+    /// Customer managed policies by ARN.
+    managed: BTreeMap<String, ManagedPolicy>,
+    /// The id of the organisation that it belongs to.
+    organization: Option<String>,
+    state: AccountState,
 }
 
 struct User {
     id: String,
+    /// `/` or `/division/team/`.
+    path: String,
+    created: DateTime<Utc>,
     policies: BTreeMap<String, Arc<PolicyDocument>>,
+    /// ARNs of managed policies.
+    attached: BTreeSet<String>,
 }
 
 struct Role {
@@ -187,15 +206,26 @@ struct Role {
 struct State {
     accounts: BTreeMap<String, Account>,
     keys: HashMap<String, KeyRecord>,
+    organizations: BTreeMap<String, Organization>,
+    /// How long a key that IAM hands out stays unknown to the services.
+    key_delay: Duration,
 }
 
 /// All identities of the sandbox.
 #[derive(Default)]
 pub(crate) struct Identities {
     state: RwLock<State>,
+    clock: Clock,
 }
 
 impl Identities {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            state: RwLock::default(),
+            clock,
+        }
+    }
+
     pub(crate) fn create_account(&self, id: &str, name: &str) -> Result<(), SandboxError> {
         if id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(SandboxError::InvalidAccountId(id.to_owned()));
@@ -208,6 +238,9 @@ impl Identities {
                 name: name.to_owned(),
                 users: BTreeMap::new(),
                 roles: BTreeMap::new(),
+                managed: BTreeMap::new(),
+                organization: None,
+                state: AccountState::Active,
             };
             state.accounts.insert(id.to_owned(), account);
             Ok(())
@@ -237,21 +270,18 @@ impl Identities {
             return true;
         };
         self.read(|state| match (state.accounts.get(account), resource.split_once('/')) {
-            (Some(account), Some(("user", user))) => account.users.contains_key(user),
+            (Some(account), Some(("user", user))) => account.user_at(user).is_some(),
             (Some(account), Some(("role", role))) => account.roles.contains_key(role),
             _ => true,
         })
     }
 
     pub(crate) fn create_user(&self, account: &str, user: &str) -> Result<(), SandboxError> {
+        let record = User::new("/", self.clock.now());
         self.in_account(account, |account| {
             if account.users.contains_key(user) {
                 return Err(SandboxError::AlreadyExists(format!("user {user}")));
             }
-            let record = User {
-                id: unique_id("AIDA"),
-                policies: BTreeMap::new(),
-            };
             account.users.insert(user.to_owned(), record);
             Ok(())
         })
@@ -299,6 +329,7 @@ impl Identities {
             session: None,
             owner,
         };
+        let now = self.clock.now();
         self.write(|state| {
             if state.keys.contains_key(&key.access_key_id) {
                 return Err(SandboxError::AlreadyExists(format!("access key {}", key.access_key_id)));
@@ -306,6 +337,8 @@ impl Identities {
             let record = KeyRecord {
                 credential,
                 active: true,
+                created: now,
+                usable_from: now,
             };
             state.keys.insert(key.access_key_id.clone(), record);
             Ok(())
@@ -394,18 +427,22 @@ impl Identities {
                 },
             },
             active: true,
+            created: now,
+            usable_from: now,
         };
         self.write(|state| state.keys.insert(credentials.access_key_id.clone(), record));
         Some(credentials)
     }
 
-    /// The credential behind an access key id; `None` for unknown and inactive ones, which AWS does not tell apart.
+    /// The credential behind an access key id; `None` for unknown, inactive and brand-new ones, which AWS does not tell
+    /// apart.
     pub(crate) fn credential(&self, access_key_id: &str) -> Option<Credential> {
+        let now = self.clock.now();
         self.read(|state| {
             state
                 .keys
                 .get(access_key_id)
-                .filter(|record| record.active)
+                .filter(|record| record.active && record.usable_from <= now)
                 .map(|r| r.credential.clone())
         })
     }
@@ -418,38 +455,19 @@ impl Identities {
                 account: account.clone(),
                 arn: format!("arn:aws:iam::{account}:root"),
                 user_id: account.clone(),
+                organization: state.accounts.get(account)?.organization.clone(),
                 ..Principal::anonymous()
             }),
-            KeyOwner::User { account, user } => {
-                let record = state.accounts.get(account)?.users.get(user)?;
-                Some(Principal {
-                    kind: PrincipalKind::User,
-                    account: account.clone(),
-                    arn: format!("arn:aws:iam::{account}:user/{user}"),
-                    user_id: record.id.clone(),
-                    user_name: Some(user.clone()),
-                    policies: record.policies.values().cloned().collect(),
-                    ..Principal::anonymous()
-                })
-            }
+            KeyOwner::User { account, user } => state.accounts.get(account)?.user_principal(account, user),
             KeyOwner::Session {
                 account,
                 role,
                 session,
                 policy,
-            } => {
-                let record = state.accounts.get(account)?.roles.get(role)?;
-                Some(Principal {
-                    kind: PrincipalKind::AssumedRole,
-                    account: account.clone(),
-                    arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
-                    role_arn: Some(format!("arn:aws:iam::{account}:role/{role}")),
-                    user_id: format!("{}:{session}", record.id),
-                    user_name: None,
-                    policies: record.policies.values().cloned().collect(),
-                    session_policy: policy.clone(),
-                })
-            }
+            } => state
+                .accounts
+                .get(account)?
+                .session_principal(account, role, session, policy.clone()),
         })
     }
 
@@ -478,6 +496,66 @@ impl Account {
         self.users
             .get_mut(name)
             .ok_or_else(|| SandboxError::NotFound(format!("user {name}")))
+    }
+
+    /// The user whose ARN ends in `user/<path and name>`.
+    fn user_at(&self, path_and_name: &str) -> Option<(&str, &User)> {
+        let name = path_and_name.rsplit('/').next()?;
+        let (name, user) = self.users.get_key_value(name)?;
+        (format!("{}{name}", user.path) == format!("/{path_and_name}")).then_some((name, user))
+    }
+
+    fn user_principal(&self, account: &str, name: &str) -> Option<Principal> {
+        let user = self.users.get(name)?;
+        let attached = user.attached.iter().filter_map(|arn| self.managed.get(arn));
+        let attached = attached.map(|policy| Arc::clone(&policy.document));
+        Some(Principal {
+            kind: PrincipalKind::User,
+            account: account.to_owned(),
+            arn: user.arn(account, name),
+            user_id: user.id.clone(),
+            organization: self.organization.clone(),
+            user_name: Some(name.to_owned()),
+            policies: user.policies.values().cloned().chain(attached).collect(),
+            ..Principal::anonymous()
+        })
+    }
+
+    fn session_principal(
+        &self,
+        account: &str,
+        role: &str,
+        session: &str,
+        policy: Option<Arc<PolicyDocument>>,
+    ) -> Option<Principal> {
+        let record = self.roles.get(role)?;
+        Some(Principal {
+            kind: PrincipalKind::AssumedRole,
+            account: account.to_owned(),
+            arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
+            role_arn: Some(format!("arn:aws:iam::{account}:role/{role}")),
+            user_id: format!("{}:{session}", record.id),
+            organization: self.organization.clone(),
+            user_name: None,
+            policies: record.policies.values().cloned().collect(),
+            session_policy: policy,
+        })
+    }
+}
+
+impl User {
+    fn new(path: &str, created: DateTime<Utc>) -> Self {
+        Self {
+            id: unique_id("AIDA"),
+            path: path.to_owned(),
+            created,
+            policies: BTreeMap::new(),
+            attached: BTreeSet::new(),
+        }
+    }
+
+    fn arn(&self, account: &str, name: &str) -> String {
+        format!("arn:aws:iam::{account}:user{}{name}", self.path)
     }
 }
 

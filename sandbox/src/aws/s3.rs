@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::bucket::{Bucket, WriteError};
+use super::bucket::{Bucket, Encryption, WriteError};
 use super::cloud::Cloud;
 use super::s3_access::{Caller, no_such_bucket};
 
@@ -163,6 +163,30 @@ impl S3 for Storage {
             .set_public_access_block(None)
             .map_err(S3Error::internal_error)?;
         Ok(S3Response::new(DeletePublicAccessBlockOutput::default()))
+    }
+
+    async fn get_bucket_encryption(
+        &self,
+        req: S3Request<GetBucketEncryptionInput>,
+    ) -> Answer<GetBucketEncryptionOutput> {
+        self.read_encryption(req)
+    }
+
+    async fn put_bucket_encryption(
+        &self,
+        req: S3Request<PutBucketEncryptionInput>,
+    ) -> Answer<PutBucketEncryptionOutput> {
+        self.replace_encryption(req)
+    }
+
+    async fn delete_bucket_encryption(
+        &self,
+        req: S3Request<DeleteBucketEncryptionInput>,
+    ) -> Answer<DeleteBucketEncryptionOutput> {
+        self.bucket(&req.input.bucket)?
+            .set_encryption(Encryption::default())
+            .map_err(S3Error::internal_error)?;
+        Ok(S3Response::new(DeleteBucketEncryptionOutput::default()))
     }
 
     async fn get_bucket_versioning(

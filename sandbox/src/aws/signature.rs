@@ -89,6 +89,8 @@ pub(crate) enum SignatureFailure {
     WrongSecret,
     /// Signed more than 15 minutes away from the server's time.
     Skewed,
+    /// Signed for a Region that does not serve the API.
+    WrongRegion,
     InvalidToken,
     ExpiredToken,
 }

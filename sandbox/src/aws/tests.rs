@@ -1,9 +1,13 @@
 //! Tests over real sockets, with the clients that Farthing uses and with requests signed by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod billing;
+mod buckets;
 mod faults;
 mod guide;
+mod iam;
 mod objects;
+mod organizations;
 mod raw;
 mod refusals;
 mod restart;

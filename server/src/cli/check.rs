@@ -154,10 +154,11 @@ async fn check_catalog(node: &Node, report: &mut Report<'_>) -> Result<()> {
 
 /// Does AWS still know the account's key, and as whom?
 async fn check_account(node: &Node, account: &Account) -> Result<String> {
-    let Some(secret) = &account.secret else {
+    let credential = account.credential();
+    if matches!(credential, Credential::Absent) {
         return Ok("declared without keys".to_owned());
-    };
-    let identity = node.connector().identify(&Credential::Stored(secret.clone())).await?;
+    }
+    let identity = node.connector().identify(&credential).await?;
     if identity.account != account.id {
         return Err(Error::new(
             ErrorKind::BadCredentials,
@@ -170,12 +171,8 @@ async fn check_account(node: &Node, account: &Account) -> Result<String> {
 
 /// Can the export's location be read with the key of the account that connected it?
 async fn check_export(node: &Node, lease: &Lease, export: &Export) -> Result<String> {
-    let secret = lease
-        .document
-        .accounts
-        .get(&export.account)
-        .and_then(|account| account.secret.clone());
-    let credential = secret.map_or(Credential::Absent, Credential::Stored);
+    let account = lease.document.accounts.get(&export.account);
+    let credential = account.map_or(Credential::Absent, Account::credential);
     let found = node.source().probe(&export.location, &credential).await?;
     Ok(match (found.periods.first(), found.periods.last()) {
         (Some(first), Some(last)) => {

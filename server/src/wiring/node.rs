@@ -33,6 +33,10 @@ use crate::runtime::Runtimes;
 const IMPORT_RUNS: &str = "runs/imports";
 /// Where the runs of procedures are recorded.
 const PROCEDURE_RUNS: &str = "runs/procedures";
+/// Where looks at the exports of accounts are recorded.
+const DETECTIONS: &str = "runs/detections";
+/// Where checks of permissions are recorded.
+const PERMISSION_CHECKS: &str = "runs/permission-checks";
 
 /// An engine with its SQL front end, over the state store of one data directory.
 ///
@@ -65,13 +69,18 @@ impl Node {
         let aws = AwsConnector::try_new(aws_settings(config, runtimes), Arc::clone(&vault))?;
         let vault: Arc<dyn SecretVault> = vault;
         let source: Arc<dyn ExportSource> = Arc::new(aws.export_source());
+        let administration = Arc::new(aws.administration());
         let connector: Arc<dyn AccountConnector> = Arc::new(aws);
         let catalog = Arc::new(Catalog::open(Arc::clone(&store), Arc::clone(&clock)).await?);
         let limits = &config.limits;
         let imports = History::<ImportRun>::open(Arc::clone(&store), IMPORT_RUNS, limits.history_entries).await?;
         let imports = Arc::new(imports);
-        let runs = History::<ProcedureRun>::open(store, PROCEDURE_RUNS, limits.history_entries).await?;
+        let runs = History::<ProcedureRun>::open(Arc::clone(&store), PROCEDURE_RUNS, limits.history_entries).await?;
         let runs = Arc::new(runs);
+        let detections = History::open(Arc::clone(&store), DETECTIONS, limits.history_entries).await?;
+        let detections = Arc::new(detections);
+        let permission_checks = History::open(store, PERMISSION_CHECKS, limits.history_entries).await?;
+        let permission_checks = Arc::new(permission_checks);
         let stores = Arc::new(ExportStores::new(Arc::clone(&source)));
         let importer = Arc::new(Importer::new(
             Arc::clone(&catalog),
@@ -88,11 +97,16 @@ impl Node {
             vault: Arc::clone(&vault),
             importer: Arc::clone(&importer),
             clock: Arc::clone(&clock),
+            administration,
             runs: Arc::clone(&runs),
+            detections: Arc::clone(&detections),
+            permission_checks: Arc::clone(&permission_checks),
         }));
         let system = system_tables(SystemSources {
             imports,
             procedure_runs: runs,
+            detections,
+            permission_checks,
             vault,
             limits: limits.clone(),
         });

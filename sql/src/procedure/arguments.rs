@@ -218,8 +218,28 @@ impl Arguments {
         self.text(name)?.map(|text| text.parse()).transpose()
     }
 
-    /// The credential that `access_key_id`, `secret_access_key`, `session_token` or `credential` give.
+    /// The role that `role_arn` names, assumed by what [`Self::credential`] gives; without a role that alone.
+    pub(crate) fn credential_or_role(&self) -> Result<GivenCredential> {
+        let base = self.credential()?;
+        Ok(match self.text("role_arn")? {
+            None => base,
+            Some(arn) => GivenCredential::Role {
+                arn,
+                base: Box::new(base),
+            },
+        })
+    }
+
+    /// The credential that `access_key_id`, `secret_access_key`, `session_token`, `credentials_csv` or `credential` give.
     pub(crate) fn credential(&self) -> Result<GivenCredential> {
+        if let Some(csv) = self.secret("credentials_csv") {
+            let others = ["access_key_id", "secret_access_key", "session_token", "credential"];
+            if others.into_iter().any(|name| self.values.contains_key(name)) {
+                return Err(Error::new(ErrorKind::BadValue, "the credential is given twice")
+                    .with_hint("Give either credentials_csv, or access_key_id and secret_access_key, or credential."));
+            }
+            return Ok(GivenCredential::Csv(csv));
+        }
         let (id, secret) = (self.text("access_key_id")?, self.secret("secret_access_key"));
         let reference = self.text("credential")?;
         match (id, secret, reference) {

@@ -1,5 +1,7 @@
 //! The procedures.
 
+mod setup;
+
 use farthing_engine::account::location::LocationParts;
 use farthing_engine::account::{ConnectLinked, ConnectRoot, Disconnect, Refresh, SetupGuide};
 use farthing_engine::principal::Role;
@@ -42,10 +44,21 @@ const SESSION_TOKEN: Parameter = optional(
     ArgumentKind::Secret,
     "The session token of temporary credentials.",
 );
+const CREDENTIALS_CSV: Parameter = optional(
+    "credentials_csv",
+    ArgumentKind::Secret,
+    "The text of the CSV file that the console offers for a new key, instead of its two parts.",
+);
 const CREDENTIAL: Parameter = optional(
     "credential",
     ArgumentKind::Text,
     "'secret:<name>': a secret stored with put_secret, instead of a key.",
+);
+const ROLE_ARN: Parameter = optional(
+    "role_arn",
+    ArgumentKind::Text,
+    "A role of the account, 'arn:aws:iam::<account>:role/<name>', that the key or else the connected root assumes. The first call \
+     shows the trust policy that it needs.",
 );
 const ACCOUNT_NAME: Parameter = optional("account_name", ArgumentKind::Text, "A name for people.");
 const DRY_RUN: Parameter = optional(
@@ -88,6 +101,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             Box::pin(async move { connections.setup_guide(&setup_guide(&arguments)?, caller).await })
         },
     },
+    setup::CHECK_AWS_ACCESS,
     Procedure {
         name: "connect_aws_linked",
         about: "Connects a member account: its rows in the root's export become visible, for every month, at once.",
@@ -96,7 +110,9 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             ACCESS_KEY_ID,
             SECRET_ACCESS_KEY,
             SESSION_TOKEN,
+            CREDENTIALS_CSV,
             CREDENTIAL,
+            ROLE_ARN,
             optional(
                 "account_id",
                 ArgumentKind::AccountId,
@@ -109,15 +125,17 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             Box::pin(async move { connections.connect_linked(&connect_linked(&arguments)?, caller).await })
         },
     },
+    setup::CONNECT_AWS_LINKED_ALL,
     Procedure {
         name: "connect_aws_root",
-        about: "Connects a payer through an export that exists: imports every delivered month and keeps it up to date.",
+        about: "Connects a payer through an export that exists, named or found: imports every delivered month and keeps it up \
+                to date.",
         privilege: Role::Operator,
         parameters: &[
             optional(
                 "location",
                 ArgumentKind::Text,
-                "'s3://bucket/prefix/export' or 'file:///folder/export'.",
+                "'s3://bucket/prefix/export' or 'file:///folder/export'; without a place the account's exports are looked through.",
             ),
             optional("bucket", ArgumentKind::Text, "The bucket, where location is not given."),
             optional(
@@ -138,7 +156,9 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             ACCESS_KEY_ID,
             SECRET_ACCESS_KEY,
             SESSION_TOKEN,
+            CREDENTIALS_CSV,
             CREDENTIAL,
+            ROLE_ARN,
             optional(
                 "account_id",
                 ArgumentKind::AccountId,
@@ -157,6 +177,8 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             Box::pin(async move { connections.connect_root(&connect_root(&arguments)?, caller).await })
         },
     },
+    setup::CREATE_AWS_EXPORT,
+    setup::DIAGNOSE_AWS,
     Procedure {
         name: "disconnect_aws_account",
         about: "Hides an account's rows and forgets its key. Nothing in AWS is touched.",
@@ -237,6 +259,8 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
             })
         },
     },
+    setup::SETUP_AWS_IAM_USER,
+    setup::UPDATE_AWS_CREDENTIALS,
 ];
 
 fn missing(name: &str) -> Error {
@@ -256,7 +280,7 @@ fn setup_guide(arguments: &Arguments) -> Result<SetupGuide> {
 
 fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
     Ok(ConnectLinked {
-        credential: arguments.credential()?,
+        credential: arguments.credential_or_role()?,
         account_id: arguments.account("account_id")?,
         account_name: arguments.text("account_name")?,
         dry_run: arguments.boolean("dry_run", false),
@@ -265,7 +289,7 @@ fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
 
 fn connect_root(arguments: &Arguments) -> Result<ConnectRoot> {
     Ok(ConnectRoot {
-        credential: arguments.credential()?,
+        credential: arguments.credential_or_role()?,
         account_id: arguments.account("account_id")?,
         account_name: arguments.text("account_name")?,
         location: LocationParts {

@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
+use farthing_engine::port::AccessKey;
 use farthing_engine::secret::SecretString;
 
 use super::*;
@@ -284,4 +285,29 @@ fn xml_is_read_as_far_as_needed() {
     assert_eq!(status_in("status code: 403 Forbidden"), Some(403));
     assert_eq!(status_in("status code: 9"), None);
     assert_eq!(status_in("status code: ä23"), None);
+}
+
+#[test]
+fn a_signature_for_another_region_is_not_a_wrong_key() {
+    let text = "Credential should be scoped to a valid region.";
+    let error = Failure::of_sdk(&sdk(400, "InvalidSignatureException", text)).into_error(&sign_in());
+    assert_eq!(error.kind(), ErrorKind::AwsRefused);
+    assert!(error.message().contains(text), "{error:?}");
+}
+
+#[test]
+fn all_resources_of_an_action_are_in_the_statement() {
+    let call = AwsCall::on("x:Create", "arn:aws:x:::thing/*", "thing")
+        .granted_on(["arn:aws:x:::thing/*".to_owned(), "arn:aws:x:::other".to_owned()]);
+    let text = "User: u is not authorized to perform: x:Create on resource: \"arn:aws:x:::other\" because";
+    let error = Failure::of_sdk(&sdk(400, "AccessDeniedException", text)).into_error(&call);
+    assert!(
+        error.message().starts_with("AWS refused x:Create on arn:aws:x:::other"),
+        "{error:?}"
+    );
+    let hint = error.hint().unwrap();
+    assert!(
+        hint.contains("\"Resource\": [\"arn:aws:x:::thing/*\",\"arn:aws:x:::other\"]"),
+        "{hint}"
+    );
 }

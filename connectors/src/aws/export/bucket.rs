@@ -12,10 +12,12 @@ use aws_sdk_s3::Client;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::AccessKey;
-use object_store::aws::{AmazonS3Builder, AwsCredential};
+use farthing_engine::port::{AccessKey, Credential};
+use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
 use object_store::client::SpawnedReqwestConnector;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider};
+use object_store::{
+    BackoffConfig, ClientOptions, CredentialProvider, ObjectStore, RetryConfig, StaticCredentialProvider,
+};
 
 use super::read_only::{Explain, ReadOnlyStore};
 use super::{Content, DeliveryRoot, ListedObject, Listing, Memory, Read, incomplete};
@@ -26,22 +28,62 @@ use crate::aws::{AwsClients, manifest};
 const MAX_PAGES: usize = 10_000;
 
 /// The Regions of buckets as S3 named them.
-pub(super) type RegionMemory = Memory<String, String>;
+pub(crate) type RegionMemory = Memory<String, String>;
 
-pub(super) struct BucketRoot {
+pub(crate) struct BucketRoot {
     clients: Arc<AwsClients>,
     regions: Arc<RegionMemory>,
     key: AccessKey,
+    /// What the key comes from, for stores that outlive it.
+    credential: Credential,
     bucket: String,
     region_hint: Option<String>,
     base_key: String,
 }
 
+/// The key as object_store signs with it.
+#[expect(clippy::disallowed_methods, reason = "object_store signs with it")]
+fn signing_key(key: &AccessKey) -> AwsCredential {
+    AwsCredential {
+        key_id: key.access_key_id.clone(),
+        secret_key: key.secret_access_key.open().to_owned(),
+        token: key.session_token.as_ref().map(|token| token.open().to_owned()),
+    }
+}
+
+/// The present session of a role, for each request.
+struct SessionProvider {
+    clients: Arc<AwsClients>,
+    credential: Credential,
+}
+
+impl std::fmt::Debug for SessionProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionProvider").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for SessionProvider {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        match self.clients.access_key(&self.credential).await {
+            Ok(key) => Ok(Arc::new(signing_key(&key))),
+            Err(error) => Err(object_store::Error::Generic {
+                store: "S3",
+                source: Box::new(error),
+            }),
+        }
+    }
+}
+
 impl BucketRoot {
-    pub(super) fn new(
+    pub(crate) fn new(
         clients: Arc<AwsClients>,
         regions: Arc<RegionMemory>,
         key: AccessKey,
+        credential: &Credential,
         bucket: &str,
         region_hint: Option<&str>,
         base_key: &str,
@@ -51,21 +93,32 @@ impl BucketRoot {
             clients,
             regions,
             key,
+            credential: credential.clone(),
             bucket: bucket.to_owned(),
             region_hint: region_hint.map(str::to_owned),
             base_key: base_key.to_owned(),
         })
     }
 
+    fn signer(&self) -> AwsCredentialProvider {
+        match &self.credential {
+            Credential::Assumed { .. } => Arc::new(SessionProvider {
+                clients: Arc::clone(&self.clients),
+                credential: self.credential.clone(),
+            }),
+            _ => Arc::new(StaticCredentialProvider::new(signing_key(&self.key))),
+        }
+    }
+
     /// What S3 has said, else what the location says, else the settings.
-    fn likely_region(&self) -> String {
+    pub(crate) fn likely_region(&self) -> String {
         self.regions
             .get(&self.bucket)
             .or_else(|| self.region_hint.clone())
             .unwrap_or_else(|| self.clients.settings.region.clone())
     }
 
-    fn learn_region(&self, region: &str) {
+    pub(crate) fn learn_region(&self, region: &str) {
         self.regions.put(self.bucket.clone(), region.to_owned());
     }
 
@@ -78,7 +131,7 @@ impl BucketRoot {
     }
 
     /// Runs one request, and once more in the right Region where S3 says that it lies elsewhere.
-    async fn ask<T, F, Fut>(&self, request: F) -> Result<Result<T, Failure>>
+    pub(crate) async fn ask<T, F, Fut>(&self, request: F) -> Result<Result<T, Failure>>
     where
         T: Send + 'static,
         F: Fn(Client) -> Fut,
@@ -246,18 +299,13 @@ impl DeliveryRoot for BucketRoot {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "object_store signs with it")]
     fn open(&self) -> Result<Arc<dyn ObjectStore>> {
         let settings = &self.clients.settings;
         let region = self.likely_region();
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(&region)
-            .with_credentials(Arc::new(StaticCredentialProvider::new(AwsCredential {
-                key_id: self.key.access_key_id.clone(),
-                secret_key: self.key.secret_access_key.open().to_owned(),
-                token: self.key.session_token.as_ref().map(|token| token.open().to_owned()),
-            })))
+            .with_credentials(self.signer())
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),
                 max_retries: usize::try_from(settings.max_attempts.saturating_sub(1)).unwrap_or(0),

@@ -5,7 +5,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response};
 
 use super::{Answer, Storage, caller_of, error, timestamp};
 use crate::aws::SandboxError;
-use crate::aws::bucket::PublicAccessBlock;
+use crate::aws::bucket::{Encryption, PublicAccessBlock};
 use crate::aws::identity::canonical_user_id;
 
 impl Storage {
@@ -50,7 +50,7 @@ impl Storage {
             region => region.to_owned(),
         });
         let region = match constraint {
-            Some(region) if region == "us-east-1" => {
+            Some(region) if region == "us-east-1" || !is_region(&region) => {
                 return Err(error(
                     S3ErrorCode::InvalidLocationConstraint,
                     "The specified location-constraint is not valid",
@@ -179,6 +179,69 @@ impl Storage {
             .map_err(S3Error::internal_error)?;
         Ok(S3Response::new(PutPublicAccessBlockOutput::default()))
     }
+}
+
+impl Storage {
+    pub(super) fn read_encryption(
+        &self,
+        req: S3Request<GetBucketEncryptionInput>,
+    ) -> Answer<GetBucketEncryptionOutput> {
+        let encryption = self.bucket(&req.input.bucket)?.encryption();
+        let rule = ServerSideEncryptionRule {
+            apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
+                kms_master_key_id: encryption.kms_key,
+                sse_algorithm: ServerSideEncryption::from(encryption.algorithm),
+            }),
+            bucket_key_enabled: Some(encryption.bucket_key),
+        };
+        Ok(S3Response::new(GetBucketEncryptionOutput {
+            server_side_encryption_configuration: Some(ServerSideEncryptionConfiguration { rules: vec![rule] }),
+        }))
+    }
+
+    pub(super) fn replace_encryption(
+        &self,
+        req: S3Request<PutBucketEncryptionInput>,
+    ) -> Answer<PutBucketEncryptionOutput> {
+        let malformed = || {
+            let text = "The XML you provided was not well-formed or did not validate against our published schema";
+            error(S3ErrorCode::MalformedXML, text)
+        };
+        let mut rules = req.input.server_side_encryption_configuration.rules.into_iter();
+        let (Some(rule), None) = (rules.next(), rules.next()) else {
+            return Err(malformed());
+        };
+        let wanted = rule.apply_server_side_encryption_by_default.ok_or_else(malformed)?;
+        let algorithm = wanted.sse_algorithm.as_str();
+        if !matches!(algorithm, "AES256" | "aws:kms" | "aws:kms:dsse") {
+            return Err(malformed());
+        }
+        if algorithm == "AES256" && wanted.kms_master_key_id.is_some() {
+            return Err(error(
+                S3ErrorCode::InvalidArgument,
+                "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse",
+            ));
+        }
+        let encryption = Encryption {
+            algorithm: algorithm.to_owned(),
+            kms_key: wanted.kms_master_key_id,
+            bucket_key: rule.bucket_key_enabled.unwrap_or(false),
+        };
+        let bucket = self.bucket(&req.input.bucket)?;
+        bucket.set_encryption(encryption).map_err(S3Error::internal_error)?;
+        Ok(S3Response::new(PutBucketEncryptionOutput::default()))
+    }
+}
+
+/// Whether a location constraint looks like a Region: `eu-central-1`, `us-gov-west-1`.
+fn is_region(name: &str) -> bool {
+    let mut parts = name.rsplit('-');
+    let number = parts
+        .next()
+        .is_some_and(|part| part.len() == 1 && part.as_bytes()[0].is_ascii_digit());
+    let words: Vec<&str> = parts.collect();
+    let letters = |part: &&str| part.len() >= 2 && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    number && words.len() >= 2 && words.iter().all(letters)
 }
 
 fn created(name: &str) -> S3Response<CreateBucketOutput> {

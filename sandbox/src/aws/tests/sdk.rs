@@ -9,13 +9,17 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use super::{BUCKET, Organisation, user};
 use crate::aws::{AccessKey, Sandbox};
 
-fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_s3::Client {
+pub(super) fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_s3::Client {
+    client_in(sandbox, key, "us-east-1")
+}
+
+pub(super) fn client_in(sandbox: &Sandbox, key: &AccessKey, region: &'static str) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .endpoint_url(sandbox.endpoint_text())
         .force_path_style(true)
-        .region(Region::new("us-east-1"))
+        .region(Region::new(region))
         .credentials_provider(Credentials::new(
             &key.access_key_id,
             &key.secret_access_key,

@@ -142,7 +142,7 @@ async fn bad_calls() {
     let nowhere = "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fnone&RoleSessionName=abc";
     assert_eq!(send(nowhere).await, (403, "AccessDenied".into()));
     let mut other = Raw::sts("Action=ListUsers");
-    other.service = "iam";
+    other.service = "ec2";
     let reply = other.send(&sandbox, &admin).await;
     assert_eq!((reply.status, reply.code().as_str()), (501, "NotImplemented"));
 }

@@ -1,0 +1,110 @@
+//! The verdict on one export.
+
+use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::{Candidate, Verdict};
+use crate::ingest::REQUIRED_COLUMNS;
+use crate::port::{ExportService, PresentExport};
+
+/// The table of CUR 2.0.
+const CUR2_TABLE: &str = "COST_AND_USAGE_REPORT";
+
+/// Judges an export by what AWS says of it.
+pub(super) fn judge(export: PresentExport) -> Candidate {
+    let mut candidate = Candidate {
+        export,
+        verdict: Verdict::Fits,
+        reason: String::new(),
+    };
+    (candidate.verdict, candidate.reason) = verdict(&candidate);
+    candidate
+}
+
+fn verdict(candidate: &Candidate) -> (Verdict, String) {
+    if let Some(reason) = unfit(candidate) {
+        return (Verdict::Unfit, reason);
+    }
+    let mut missing = Vec::new();
+    if candidate.setting("INCLUDE_RESOURCES") != Some("TRUE") {
+        missing.push("it has no resource ids, so its costs cannot be joined to resources");
+    }
+    if candidate.setting("TIME_GRANULARITY") == Some("MONTHLY") {
+        missing.push("it is monthly, so days cannot be told apart");
+    }
+    if !missing.is_empty() {
+        return (
+            Verdict::Limited,
+            format!("It can be connected, but {}.", missing.join(", and ")),
+        );
+    }
+    let granularity = candidate.setting("TIME_GRANULARITY").unwrap_or("HOURLY").to_lowercase();
+    let delivery = match candidate.export.definition.destination.overwrite.as_str() {
+        "CREATE_NEW_REPORT" => "a new folder for each delivery",
+        _ => "overwritten in place",
+    };
+    (
+        Verdict::Fits,
+        format!("CUR 2.0, Parquet, {granularity}, with resource ids, {delivery}."),
+    )
+}
+
+/// Why an export cannot be connected, if so.
+fn unfit(candidate: &Candidate) -> Option<String> {
+    let definition = &candidate.export.definition;
+    if definition.service == ExportService::Cur {
+        return Some("It is a legacy Cost and Usage Report, which this version does not read.".to_owned());
+    }
+    match candidate.table() {
+        Some(CUR2_TABLE) => {}
+        Some(other) => return Some(format!("It delivers {other}; this version reads {CUR2_TABLE}.")),
+        None => return Some("AWS names no table of it.".to_owned()),
+    }
+    if definition.destination.format != "PARQUET" {
+        return Some(format!(
+            "It is delivered as {}; this version reads PARQUET.",
+            definition.destination.format
+        ));
+    }
+    if candidate.export.health.status.as_deref() == Some("UNHEALTHY") {
+        return Some(match candidate.export.health.reason.as_deref() {
+            Some("INSUFFICIENT_PERMISSION") => {
+                "AWS does not deliver it: the bucket policy does not let it write (INSUFFICIENT_PERMISSION).".to_owned()
+            }
+            Some("BILL_OWNER_CHANGED") => {
+                "AWS does not deliver it any more: the bill has another owner (BILL_OWNER_CHANGED). Create a new export."
+                    .to_owned()
+            }
+            reason => format!("AWS does not deliver it: {}.", reason.unwrap_or("UNHEALTHY")),
+        });
+    }
+    let columns = delivered_columns(&definition.query)?;
+    let lacking: Vec<&str> = REQUIRED_COLUMNS
+        .iter()
+        .copied()
+        .filter(|required| !columns.iter().any(|column| column.eq_ignore_ascii_case(required)))
+        .collect();
+    (!lacking.is_empty()).then(|| format!("Its query leaves out {}.", lacking.join(", ")))
+}
+
+/// The names of the columns that a query delivers; `None` for a query that is not understood, which the files will show.
+fn delivered_columns(query: &str) -> Option<Vec<String>> {
+    let statements = Parser::parse_sql(&GenericDialect {}, query).ok()?;
+    let [Statement::Query(query)] = statements.as_slice() else {
+        return None;
+    };
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return None;
+    };
+    select
+        .projection
+        .iter()
+        .map(|item| match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(name.value.clone()),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(|name| name.value.clone()),
+            SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+            _ => None,
+        })
+        .collect()
+}

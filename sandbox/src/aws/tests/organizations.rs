@@ -1,0 +1,137 @@
+//! AWS Organizations with the AWS SDK.
+
+use aws_credential_types::Credentials;
+use aws_sdk_organizations::config::{BehaviorVersion, Region};
+use aws_sdk_organizations::error::ProvideErrorMetadata;
+use aws_sdk_organizations::types::{AccountState as State, AccountStatus as Status};
+
+use super::raw::Raw;
+use super::{BUCKET, LINKED, Organisation, PAYER, user};
+use crate::aws::{AccessKey, AccountState, Sandbox};
+
+const READ: &str = r#"{"Statement":{"Effect":"Allow","Action":"organizations:*","Resource":"*"}}"#;
+
+fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_organizations::Client {
+    let config = aws_sdk_organizations::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(sandbox.endpoint_text())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(
+            &key.access_key_id,
+            &key.secret_access_key,
+            None,
+            None,
+            "test",
+        ))
+        .build();
+    aws_sdk_organizations::Client::from_conf(config)
+}
+
+#[tokio::test]
+async fn members_know_who_pays_and_the_payer_knows_the_members() {
+    let Organisation { sandbox, .. } = Organisation::start().await;
+    let payer = user(&sandbox, PAYER, "payer", Some(READ));
+    let linked = user(&sandbox, LINKED, "linked", Some(READ));
+    let alone = client(&sandbox, &payer)
+        .describe_organization()
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(alone.code(), Some("AWSOrganizationsNotInUseException"));
+    let alone = client(&sandbox, &payer).list_accounts().send().await.unwrap_err();
+    assert!(alone.into_service_error().is_aws_organizations_not_in_use_exception());
+
+    sandbox.create_organization(PAYER, &[LINKED]).unwrap();
+    let again = sandbox.create_organization(LINKED, &[]).unwrap_err();
+    assert!(again.to_string().contains("already exists"), "{again}");
+    sandbox.set_account_state(LINKED, AccountState::Closed).unwrap();
+    for key in [&payer, &linked] {
+        let answer = client(&sandbox, key).describe_organization().send().await.unwrap();
+        let organization = answer.organization().unwrap();
+        assert_eq!(organization.master_account_id(), Some(PAYER));
+        let id = organization.id().unwrap();
+        assert!(id.starts_with("o-") && id.len() == 12, "{id}");
+        assert_eq!(
+            organization.arn(),
+            Some(format!("arn:aws:organizations::{PAYER}:organization/{id}").as_str())
+        );
+    }
+    let (mut accounts, mut sizes, mut token) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = client(&sandbox, &payer)
+            .list_accounts()
+            .set_next_token(token)
+            .send()
+            .await
+            .unwrap();
+        sizes.push(page.accounts().len());
+        accounts.extend(page.accounts().to_vec());
+        token = page.next_token().map(str::to_owned);
+        if token.is_none() {
+            break;
+        }
+    }
+    // The second page is empty and not the last.
+    assert_eq!(sizes, [1, 0, 1]);
+    let [first, second] = accounts.as_slice() else {
+        panic!("{accounts:?}")
+    };
+    assert_eq!(
+        (first.id(), first.name(), first.state()),
+        (Some(PAYER), Some("payer"), Some(&State::Active))
+    );
+    assert_eq!(
+        (second.state(), second.status()),
+        (Some(&State::Closed), Some(&Status::Suspended))
+    );
+    assert!(second.email().unwrap().contains('@') && second.arn().unwrap().ends_with(LINKED));
+
+    let refused = client(&sandbox, &linked).list_accounts().send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("AccessDeniedException"));
+    assert_eq!(
+        refused.message(),
+        Some("You don't have permissions to access this resource.")
+    );
+    let powerless = user(&sandbox, PAYER, "powerless", None);
+    let refused = client(&sandbox, &powerless).list_accounts().send().await.unwrap_err();
+    assert_eq!(
+        refused.message(),
+        Some(
+            "User: arn:aws:iam::111122223333:user/powerless is not authorized to perform: organizations:ListAccounts \
+             because no identity-based policy allows the organizations:ListAccounts action"
+        )
+    );
+    for request in [
+        client(&sandbox, &payer).list_accounts().max_results(21),
+        client(&sandbox, &payer).list_accounts().next_token("made-up"),
+    ] {
+        let wrong = request.send().await.unwrap_err();
+        assert_eq!(wrong.code(), Some("InvalidInputException"));
+    }
+}
+
+#[tokio::test]
+async fn policies_see_the_organization() {
+    let Organisation { sandbox, .. } = Organisation::start().await;
+    sandbox.put_object(BUCKET, "k", "content").await.unwrap();
+    let key = user(&sandbox, LINKED, "linked", Some(READ));
+    let may = r#"{"Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#;
+    sandbox.put_user_policy(LINKED, "linked", "objects", may).unwrap();
+    sandbox.create_organization(PAYER, &[]).unwrap();
+    let payer = user(&sandbox, PAYER, "payer", Some(READ));
+    let answer = client(&sandbox, &payer).describe_organization().send().await.unwrap();
+    let id = answer.organization().unwrap().id().unwrap().to_owned();
+    let policy = format!(
+        r#"{{"Statement":{{"Effect":"Allow","Principal":{{"AWS":"{LINKED}"}},"Action":"s3:GetObject",
+            "Resource":"arn:aws:s3:::{BUCKET}/*","Condition":{{"StringEquals":{{"aws:PrincipalOrgID":"{id}"}}}}}}}}"#
+    );
+    sandbox.put_bucket_policy(BUCKET, &policy).unwrap();
+    let get = || Raw::s3("GET", format!("/{BUCKET}/k"));
+    assert_eq!(get().send(&sandbox, &key).await.status, 403);
+    let outside = policy
+        .replace(&id, "o-0000000000")
+        .replace("StringEquals", "StringNotEquals");
+    sandbox.put_bucket_policy(BUCKET, &outside).unwrap();
+    assert_eq!(get().send(&sandbox, &key).await.status, 200);
+}
