@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use farthing_engine::account::policy::{Kind, Mode, Names, Partition, bucket_policy, iam_policy, merge_bucket_policy};
 use farthing_sandbox::aws::{Sandbox, SandboxSpec};
 use farthing_tests::bench::{Bench, Start, on_runtimes, run};
-use farthing_tests::client::{Client, Param, Way};
+use farthing_tests::client::{Param, Way};
 use farthing_tests::cloud::{BUCKET, EXPORT, PREFIX};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::sample::select;
@@ -233,6 +233,7 @@ fn every_mode_is_a_policy_that_iam_takes() {
                     partition,
                     account: Some(PAYER.parse().unwrap()),
                     bucket: Some("example-bills".to_owned()),
+                    role_name: Some("bill-reader".to_owned()),
                     ..Names::default()
                 };
                 let policy = iam_policy(mode, &names).unwrap().to_string();

@@ -63,6 +63,35 @@ fn without_request_id(message: &str) -> String {
     }
 }
 
+/// The file with its refusals unwritten: an error's text of several lines is a block of its own after the statement, which
+/// ends with two empty lines, and is written anew.
+fn without_error_texts(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let (mut refused, mut dropping, mut empty) = (false, false, 0);
+    for line in text.lines() {
+        if dropping {
+            empty = if line.is_empty() { empty + 1 } else { 0 };
+            dropping = empty < 2;
+            continue;
+        }
+        dropping = refused && line == "----";
+        if dropping {
+            (empty, refused) = (0, false);
+            kept.push('\n');
+            continue;
+        }
+        refused = line.starts_with("statement error") || (refused && !line.is_empty());
+        let unwritten = line == "statement error";
+        kept.push_str(if unwritten {
+            "statement error not written yet"
+        } else {
+            line
+        });
+        kept.push('\n');
+    }
+    kept
+}
+
 /// What files may name as `$name` after `control substitution on`.
 fn variables(bench: &Bench) -> Vec<(String, String)> {
     let (cloud, sample) = (&bench.cloud, bench.cloud.sample);
@@ -109,11 +138,7 @@ async fn run_file(bench: &Bench, way: Way, file: &Path) -> Result<(), String> {
     let done = if std::env::var_os("FARTHING_REWRITE_SLT").is_some() && way == Way::InProcess {
         // A refusal without a text would match every one, and be left so.
         let text = std::fs::read_to_string(file).unwrap();
-        std::fs::write(
-            file,
-            text.replace("statement error\n", "statement error not written yet\n"),
-        )
-        .unwrap();
+        std::fs::write(file, without_error_texts(&text)).unwrap();
         let (validator, normalizer) = (sqllogictest::default_validator, sqllogictest::default_normalizer);
         let columns = sqllogictest::default_column_validator;
         let done = runner.update_test_file(file, " ", validator, normalizer, columns).await;

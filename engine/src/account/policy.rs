@@ -168,6 +168,8 @@ pub enum Mode {
     Organization,
     /// What an administrator needs to make the reader's policies, user and key.
     SetupUser,
+    /// Assume the roles of one name, in every account or in one.
+    Assume,
     /// The onboarding guide's policy of option 1, as printed there.
     GuideOption1,
     /// The onboarding guide's policy of option 2, as printed there.
@@ -178,13 +180,14 @@ pub enum Mode {
 
 impl Mode {
     /// All, by the names that they have in SQL.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("read", Self::Read),
         ("detect", Self::Detect),
         ("create", Self::Create),
         ("linked", Self::Linked),
         ("organization", Self::Organization),
         ("setup_user", Self::SetupUser),
+        ("assume", Self::Assume),
         ("guide_option1", Self::GuideOption1),
         ("guide_option2", Self::GuideOption2),
         ("guide_linked", Self::GuideLinked),
@@ -210,6 +213,8 @@ pub struct Names {
     pub features: BTreeSet<Feature>,
     /// The IAM user that is to be created; `farthing` if not given.
     pub user_name: Option<String>,
+    /// The name of the role that is to be assumed, with its path if it has one. Needed by the mode that assumes.
+    pub role_name: Option<String>,
     /// The ARN of the KMS key that the bucket is encrypted with, if it is.
     pub kms_key: Option<String>,
 }

@@ -216,7 +216,7 @@ impl World {
         let lease = self.catalog.lease();
         let bound = self.sessions.bind(lease, session.principal(), &settings).await?;
         let mut tree = parsed.tree.clone();
-        builtin::replace(&mut tree, &session.principal().name, "public");
+        builtin::replace(&mut tree, &session.principal().name, "public")?;
         let bound = extend(bound, session, &mut tree)?;
         let mut query = bound.plan(PlannedStatement::Statement(Box::new(tree))).await?;
         let types = query.parameter_types()?;

@@ -44,6 +44,7 @@ pub static FUNCTIONS: [PolicyFunction; 3] = [
             "partition",
             "features",
             "user_name",
+            "role_name",
             "kms_key",
         ],
         evaluate: iam,
@@ -179,6 +180,7 @@ fn iam(given: &Given<'_>) -> Result<String> {
         kinds: given.list("kind", &Kind::ALL)?,
         features: given.list("features", &super::Feature::ALL)?,
         user_name: given.owned("user_name"),
+        role_name: given.owned("role_name"),
         kms_key: given.owned("kms_key"),
     };
     Ok(pretty(&iam_policy(chosen("mode", mode, &Mode::ALL)?, &names)?))

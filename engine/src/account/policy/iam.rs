@@ -39,6 +39,11 @@ pub fn iam_policy(mode: Mode, names: &Names) -> Result<Value> {
             json!("*"),
         )],
         Mode::SetupUser => names.setup_user(),
+        Mode::Assume => vec![allow(
+            "FarthingAssumeRoles",
+            &["sts:AssumeRole"],
+            json!(names.role_arn()?),
+        )],
         Mode::GuideOption1 => return Ok(guide::guide_option1(names.0.partition, names.0.bucket.as_deref())),
         Mode::GuideOption2 => return Ok(guide::guide_option2()),
         Mode::GuideLinked => return Ok(guide::guide_linked()),
@@ -81,6 +86,15 @@ impl<'a> Checked<'a> {
                     .with_hint("Give 1 to 64 characters of A-Z, a-z, 0-9 and _ + = , . @ -"));
             }
         }
+        if let Some(role) = &names.role_name {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
+            // IAM, CreateRole: 64 characters of name and 512 of path.
+            if !(1..=576).contains(&role.len()) || role.starts_with('/') || !role.chars().all(allowed) {
+                return Err(bad_argument("role_name", role).with_hint(
+                    "Give the name alone, with its path if it has one: A-Z, a-z, 0-9 and _ + = , . @ - /, not beginning with a slash.",
+                ));
+            }
+        }
         if let Some(key) = &names.kms_key {
             let begins = format!("arn:{}:kms:", names.partition);
             let plain = !key.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '*' | '?' | '$'));
@@ -113,6 +127,13 @@ impl<'a> Checked<'a> {
             )
         })?;
         Ok(format!("arn:{}:s3:::{bucket}", self.0.partition))
+    }
+
+    fn role_arn(&self) -> Result<String> {
+        let name = self.0.role_name.as_deref().ok_or_else(|| {
+            needed("role_name", "mode assume").with_hint("Give role_name => '<name>', the same in every account.")
+        })?;
+        Ok(format!("arn:{}:iam::{}:role/{name}", self.0.partition, self.account()))
     }
 
     fn data_exports_arn(&self, resource: &str) -> String {

@@ -17,6 +17,7 @@ fn names() -> Names {
         bucket: Some("example-bills".to_owned()),
         prefix: Some("/cur/daily/".to_owned()),
         export_name: Some("costs".to_owned()),
+        role_name: Some("bill-reader".to_owned()),
         ..Names::default()
     }
 }
@@ -126,6 +127,30 @@ fn a_mode_has_the_actions_of_its_kinds_and_no_others() {
         of(Mode::Organization, &[]),
         set(&["organizations:DescribeOrganization", "organizations:ListAccounts"])
     );
+    assert_eq!(
+        granted(
+            &iam_policy(
+                Mode::Assume,
+                &Names {
+                    account: None,
+                    ..names()
+                }
+            )
+            .unwrap()
+        ),
+        [(
+            "sts:AssumeRole".to_owned(),
+            vec!["arn:aws:iam::*:role/bill-reader".to_owned()]
+        )]
+    );
+    let nameless = iam_policy(
+        Mode::Assume,
+        &Names {
+            role_name: None,
+            ..names()
+        },
+    );
+    assert!(nameless.unwrap_err().message().contains("role_name"));
 }
 
 #[test]
@@ -146,6 +171,7 @@ fn only_actions_without_a_resource_type_are_granted_on_everything() {
         Mode::Linked,
         Mode::Organization,
         Mode::SetupUser,
+        Mode::Assume,
     ] {
         for (action, resources) in granted(&iam_policy(mode, &names()).unwrap()) {
             assert!(!action.contains('*'), "{action}");
