@@ -16,6 +16,7 @@ mod run;
 mod schedule;
 mod survey;
 mod totals;
+mod transcode;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,6 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::snapshot::EXACT_SCALE;
 
 /// Decimal digits after the point.
 pub const SCALE: i8 = 12;
@@ -134,6 +135,11 @@ fn exact_by_digits(value: f64) -> Option<i128> {
 
 /// Reads `[+-]digits[.digits][e[+-]digits]` into 10⁻¹² units, rounding half-even.
 pub fn parse_decimal(text: &str) -> Option<i128> {
+    parse_scaled(text, SCALE)
+}
+
+/// The same into units of 10⁻ˢᶜᵃˡᵉ. `None` for what is no decimal or does not fit into [`PRECISION`] digits.
+pub fn parse_scaled(text: &str, scale: i8) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -154,7 +160,7 @@ pub fn parse_decimal(text: &str) -> Option<i128> {
         }
         digits = digits.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
     }
-    let shift = i32::from(SCALE) + exponent - i32::try_from(fraction.len()).ok()?;
+    let shift = i32::from(scale) + exponent - i32::try_from(fraction.len()).ok()?;
     let magnitude = if shift >= 0 {
         if digits == 0 {
             0
@@ -168,6 +174,12 @@ pub fn parse_decimal(text: &str) -> Option<i128> {
         }
     };
     (magnitude < 10_i128.pow(u32::from(PRECISION))).then_some(if negative { -magnitude } else { magnitude })
+}
+
+/// The 10⁻¹² units of so many units of [`EXACT_SCALE`] digits, rounded half-even.
+pub fn of_exact(units: i128) -> i128 {
+    let magnitude = round_half_even(units.abs(), 10_i128.pow((EXACT_SCALE - SCALE).unsigned_abs().into()));
+    if units < 0 { -magnitude } else { magnitude }
 }
 
 fn round_half_even(digits: i128, divisor: i128) -> i128 {

@@ -70,6 +70,10 @@ pub struct SnapshotColumn {
     pub r#type: ColumnType,
 }
 
+/// Digits after the point of [`ColumnType::Decimal`]. AWS prints up to eleven; the rest is room, with twenty digits before
+/// the point.
+pub const EXACT_SCALE: i8 = 18;
+
 /// The types that billing columns have after normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +82,8 @@ pub enum ColumnType {
     Text,
     /// IEEE 754 double.
     Double,
+    /// The decimal that a text said, [`EXACT_SCALE`] digits after the point: amounts and quantities of CSV deliveries.
+    Decimal,
     /// 64-bit integer.
     Integer,
     /// True or false.

@@ -25,7 +25,7 @@ use crate::snapshot::Snapshot;
 use crate::store::ExportStores;
 pub use reader::FooterCache;
 pub(crate) use scan::EXPORT_SCHEME;
-pub(crate) use schema::text_map;
+pub(crate) use schema::{arrow_type, text_map};
 
 /// The column that every export table has besides the delivered ones: the month as text, `YYYY-MM`.
 pub const BILLING_PERIOD: &str = "billing_period";

@@ -130,10 +130,11 @@ fn wrong_type(file: &str, name: &str, physical: ColumnType, known: ColumnType) -
 
 /// The type that holds the values of both, if there is one: an integer is a double, a map to doubles one to text.
 pub(super) fn widen(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
-    use ColumnType::{Double, DoubleMap, Integer, TextMap};
+    use ColumnType::{Decimal, Double, DoubleMap, Integer, TextMap};
     match (one, other) {
         _ if one == other => Some(one),
         (Integer, Double) | (Double, Integer) => Some(Double),
+        (Decimal, Double) | (Double, Decimal) => Some(Double),
         (DoubleMap, TextMap) | (TextMap, DoubleMap) => Some(TextMap),
         _ => None,
     }
@@ -219,6 +220,7 @@ fn word(r#type: ColumnType) -> &'static str {
     match r#type {
         ColumnType::Text => "text",
         ColumnType::Double => "doubles",
+        ColumnType::Decimal => "decimals",
         ColumnType::Integer => "integers",
         ColumnType::Boolean => "booleans",
         ColumnType::Timestamp => "instants",

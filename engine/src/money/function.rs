@@ -14,8 +14,9 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::{PRECISION, SCALE, UNIT, exact, parse_decimal};
+use super::{PRECISION, SCALE, UNIT, exact, of_exact, parse_decimal};
 use crate::error::{Error, ErrorKind};
+use crate::snapshot::EXACT_SCALE;
 
 /// The Arrow type of all money.
 pub const MONEY: DataType = DataType::Decimal128(PRECISION, SCALE);
@@ -70,6 +71,9 @@ pub fn exact_array(source: &ArrayRef) -> DataFusionResult<ArrayRef> {
         DataType::Float64 => source
             .as_primitive::<Float64Type>()
             .try_unary(|value| exact(value).ok_or_else(|| no_amount(&value)))?,
+        DataType::Decimal128(_, scale) if *scale == EXACT_SCALE => {
+            source.as_primitive::<Decimal128Type>().unary(of_exact)
+        }
         DataType::Int64 => source
             .as_primitive::<Int64Type>()
             .unary(|value| i128::from(value) * UNIT),

@@ -10,8 +10,9 @@ use super::{Audience, BILLING_PERIOD, HAS_NET_COSTS};
 use crate::catalog::Export;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::BillingPeriod;
+use crate::money::PRECISION;
 use crate::scope::{PAYER_ACCOUNT, USAGE_ACCOUNT};
-use crate::snapshot::{ColumnType, Snapshot};
+use crate::snapshot::{ColumnType, EXACT_SCALE, Snapshot};
 
 /// The columns of one table.
 #[derive(Debug)]
@@ -84,10 +85,12 @@ impl Columns {
 /// The type that holds both: integers become doubles, and a map of doubles a map of text, since AWS declares the map
 /// `discount` both ways (reference, section 2.8). `None` for every other change.
 fn widen(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
-    use ColumnType::{Double, DoubleMap, Integer, TextMap};
+    use ColumnType::{Decimal, Double, DoubleMap, Integer, TextMap};
     match (one, other) {
         (one, other) if one == other => Some(one),
         (Integer, Double) | (Double, Integer) => Some(Double),
+        // A format that changed from CSV to Parquet, or back: what both can be is what Parquet delivers.
+        (Decimal, Double) | (Double, Decimal) => Some(Double),
         (DoubleMap, TextMap) | (TextMap, DoubleMap) => Some(TextMap),
         _ => None,
     }
@@ -110,10 +113,11 @@ fn changed(
 }
 
 /// The Arrow type of a normalised column.
-fn arrow_type(r#type: ColumnType) -> DataType {
+pub(crate) fn arrow_type(r#type: ColumnType) -> DataType {
     match r#type {
         ColumnType::Text => DataType::Utf8View,
         ColumnType::Double => DataType::Float64,
+        ColumnType::Decimal => DataType::Decimal128(PRECISION, EXACT_SCALE),
         ColumnType::Integer => DataType::Int64,
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),
