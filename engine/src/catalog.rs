@@ -64,6 +64,11 @@ impl Catalog {
         })
     }
 
+    /// The store that the catalog lies in.
+    pub fn state_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
     /// A hold on the current version.
     pub fn lease(&self) -> Lease {
         self.current.load_full()

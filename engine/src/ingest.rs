@@ -12,8 +12,10 @@ mod columns;
 mod delivery;
 mod period;
 pub(crate) mod pinned;
+mod rewrite;
 mod run;
 mod schedule;
+mod scratch;
 mod survey;
 mod totals;
 mod transcode;
@@ -24,8 +26,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
+use object_store::path::Path;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +42,7 @@ use crate::snapshot::Snapshot;
 pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};
+pub use scratch::Scratch;
 
 /// How long AWS may take for the first delivery of a new export: `docs.aws.amazon.com/cur/latest/userguide/dataexports-create.html`.
 const FIRST_DELIVERY: &str =
@@ -136,6 +140,9 @@ pub struct Importer {
     catalog: Arc<Catalog>,
     source: Arc<dyn ExportSource>,
     open_store: OpenStore,
+    /// Where files lie that Farthing made.
+    own: Arc<dyn ObjectStore>,
+    scratch: Scratch,
     clock: Arc<dyn Clock>,
     limits: Limits,
     recorder: Recorder,
@@ -151,21 +158,24 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// An importer that publishes into `catalog`, looks for deliveries in `source`, reads files through `open_store`, and
-    /// records its runs in `runs`. Both limits of parallelism are `limits.import_parallelism`: periods of one export, and
+    /// An importer that publishes into `catalog`, looks for deliveries in `source`, reads files through `open_store`, unpacks
+    /// CSV in `scratch`, and records its runs in `runs`. Both limits of parallelism are `limits.import_parallelism`: periods of one export, and
     /// files over all exports.
     pub fn new(
         catalog: Arc<Catalog>,
         source: Arc<dyn ExportSource>,
         open_store: OpenStore,
+        scratch: Scratch,
         clock: Arc<dyn Clock>,
         limits: Limits,
         runs: Arc<History<ImportRun>>,
     ) -> Self {
         Self {
+            own: catalog.state_store(),
             catalog,
             source,
             open_store,
+            scratch,
             recorder: Recorder::new(runs, Arc::clone(&clock)),
             clock,
             files: Arc::new(Semaphore::new(limits.import_parallelism.max(1))),
@@ -230,6 +240,15 @@ impl Importer {
         Ok(ImportSummary {
             periods: periods.into_iter().collect(),
         })
+    }
+
+    /// Removes the files of a snapshot that was not published. Best effort: what stays is removed by the next sweep.
+    async fn remove_stored(&self, folder: &Path) {
+        let removed = self.own.list(Some(folder)).map_ok(|object| object.location).boxed();
+        let removed: Result<Vec<Path>, _> = self.own.delete_stream(removed).try_collect().await;
+        if let Err(error) = removed {
+            tracing::debug!(%folder, %error, "files of an import that failed stay");
+        }
     }
 
     fn every(&self) -> Option<Duration> {

@@ -39,7 +39,7 @@ pub struct OwnerTotals {
 /// One data file, pinned to the bytes that the manifest meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedFile {
-    /// The object's key, relative to the root of the export's location.
+    /// The object's key, relative to the root of the export's location; of a stored file, relative to the state store.
     pub key: String,
     /// Size in bytes.
     pub size: u64,
@@ -47,10 +47,24 @@ pub struct PinnedFile {
     pub e_tag: String,
     /// When it was written.
     pub last_modified: DateTime<Utc>,
+    /// What a stored file was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceFile>,
     /// Rows in the file.
     pub rows: u64,
     /// The exact owners of its rows: a file whose owners are all in scope needs no row filter, one without any is skipped.
     pub owners: Vec<OwnerTotals>,
+}
+
+/// The delivered file that a stored one was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// The object's key, relative to the root of the export's location.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// The ETag of the bytes that were read.
+    pub e_tag: String,
 }
 
 /// What form the files have.
@@ -59,6 +73,8 @@ pub struct PinnedFile {
 pub enum Form {
     /// As AWS delivered them, in the export's bucket.
     Delivered,
+    /// As Parquet that Farthing made of them, in the state store.
+    Stored,
 }
 
 /// A column of the snapshot, normalised to one of the engine's types.
@@ -137,6 +153,16 @@ impl Snapshot {
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// The keys of the files as AWS delivered them.
+    pub fn delivered_keys(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter();
+        files.map(|file| {
+            file.source
+                .as_ref()
+                .map_or(file.key.as_str(), |source| source.key.as_str())
+        })
     }
 
     /// Totals by owner over all files, in order of owner.

@@ -18,16 +18,23 @@ const OPEN_LOCATIONS: u64 = 1_000;
 /// The stores of all exports, by location and secret.
 pub struct ExportStores {
     source: Arc<dyn ExportSource>,
+    own: Arc<dyn ObjectStore>,
     opened: moka::future::Cache<(ExportLocation, Option<SecretRef>, Option<AssumedRole>), Arc<dyn ObjectStore>>,
 }
 
 impl ExportStores {
-    /// Stores that `source` opens.
-    pub fn new(source: Arc<dyn ExportSource>) -> Self {
+    /// Stores that `source` opens, beside the state store, in which Farthing's own files lie.
+    pub fn new(source: Arc<dyn ExportSource>, own: Arc<dyn ObjectStore>) -> Self {
         Self {
             source,
+            own,
             opened: moka::future::Cache::new(OPEN_LOCATIONS),
         }
+    }
+
+    /// The store of the files that Farthing made.
+    pub fn own(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.own)
     }
 
     /// The store of an export, opened with the secret of the account that connected it. Errors: `Missing` if that

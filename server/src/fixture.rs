@@ -16,7 +16,7 @@ use farthing_engine::account::{Connections, ConnectionsParts};
 use farthing_engine::catalog::Catalog;
 use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
-use farthing_engine::ingest::{ImportRun, Importer, stores_of};
+use farthing_engine::ingest::{ImportRun, Importer, Scratch, stores_of};
 use farthing_engine::limit::Limits;
 use farthing_engine::port::{AccountConnector, Clock, ExportSource, SecretVault};
 use farthing_engine::session::SessionBuilder;
@@ -72,12 +72,13 @@ pub(crate) async fn frontend() -> (Frontend, Folder) {
     let runs = History::<ProcedureRun>::open(store.clone(), "runs/procedures", entries);
     let runs = Arc::new(runs.await.unwrap());
     let detections = Arc::new(History::open(store.clone(), "runs/detections", entries).await.unwrap());
-    let checks = History::open(store, "runs/permission-checks", entries);
+    let checks = History::open(store.clone(), "runs/permission-checks", entries);
     let permission_checks = Arc::new(checks.await.unwrap());
     let importer = Arc::new(Importer::new(
         catalog.clone(),
         source.clone(),
         stores_of(source.clone()),
+        Scratch::new(folder.clone()),
         clock.clone(),
         limits.clone(),
         imports.clone(),
@@ -90,7 +91,7 @@ pub(crate) async fn frontend() -> (Frontend, Folder) {
         vault: vault.clone(),
         limits: limits.clone(),
     });
-    let stores = Arc::new(ExportStores::new(source.clone()));
+    let stores = Arc::new(ExportStores::new(source.clone(), store));
     let sessions = SessionBuilder::try_new(&limits, stores, system, &folder.join("spill")).unwrap();
     let connections = Connections::new(ConnectionsParts {
         catalog: catalog.clone(),

@@ -3,6 +3,8 @@
 //! A file's Parquet schema is the fact; the dictionary of the format says which of it is known and what it means. Nothing
 //! is inferred from values. A column that the dictionary does not know is kept if its type is one of the engine's.
 
+pub(crate) mod header;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -10,7 +12,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::port::ManifestColumn;
-use crate::snapshot::{ColumnType, SnapshotColumn};
+use crate::snapshot::{ColumnType, EXACT_SCALE, SnapshotColumn};
 
 /// Columns of CUR 2.0 and their types: the AWS dictionary, `docs.aws.amazon.com/cur/latest/userguide/table-dictionary-cur2.html`.
 const CUR2: &str = include_str!("cur2.tsv");
@@ -84,6 +86,7 @@ fn type_of(delivered: &DataType) -> Option<ColumnType> {
     Some(match delivered {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
         DataType::Float32 | DataType::Float64 => ColumnType::Double,
+        DataType::Decimal128(_, EXACT_SCALE) => ColumnType::Decimal,
         DataType::Int8
         | DataType::Int16
         | DataType::Int32
@@ -115,6 +118,8 @@ fn against_dictionary(file: &str, name: &str, physical: ColumnType) -> Result<Co
         None => Ok(physical),
         // Declared both ways in real table definitions (`discount`), so the file decides.
         Some(ColumnType::DoubleMap) if physical == ColumnType::TextMap => Ok(physical),
+        // What Farthing made of text has every digit.
+        Some(ColumnType::Double) if physical == ColumnType::Decimal => Ok(physical),
         Some(known) if widen(physical, known) == Some(known) => Ok(known),
         Some(known) => Err(wrong_type(file, name, physical, known)),
     }

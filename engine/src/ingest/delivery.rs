@@ -40,13 +40,6 @@ pub(super) fn named_files(delivered: &DeliveredManifest, limit: usize) -> Result
     let mut files: Vec<(String, Path)> = Vec::with_capacity(delivered.manifest.files.len());
     let mut seen: HashMap<Path, &str> = HashMap::new();
     for key in &delivered.manifest.files {
-        if is_csv(key) {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("{key} is a CSV file, and this Farthing reads Parquet"),
-            )
-            .with_hint("Set the export's format to Parquet in AWS; the next delivery is then imported."));
-        }
         let path = Path::parse(key).map_err(|error| {
             Error::new(
                 ErrorKind::BrokenDelivery,
@@ -89,7 +82,8 @@ pub(super) fn named_files(delivered: &DeliveredManifest, limit: usize) -> Result
     Ok(files)
 }
 
-fn is_csv(key: &str) -> bool {
+/// Whether the file is CSV by its name, plain or packed. Whatever else it is has to be Parquet, as its footer shows.
+pub(super) fn is_csv(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     [".csv", ".csv.gz", ".csv.zip"].iter().any(|end| key.ends_with(end))
 }

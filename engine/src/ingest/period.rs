@@ -6,11 +6,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
+use object_store::path::Path;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::columns::{check_against, columns_named, unite};
-use super::delivery::{DeliveredFile, check_times, find_files, named_files};
+use super::columns::{check_against, columns_named, header, unite};
+use super::delivery::{DeliveredFile, check_times, find_files, is_csv, named_files};
 use super::pinned::Stop;
+use super::rewrite;
 use super::run::{Ending, ImportState, Record};
 use super::survey::{Survey, survey};
 use super::totals::too_large;
@@ -19,8 +21,8 @@ use crate::catalog::Change;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, SnapshotId};
 use crate::money::PRECISION;
-use crate::port::{DeliveredManifest, ManifestAnswer};
-use crate::snapshot::{FORMAT_VERSION, Form, PinnedFile, Snapshot, SnapshotColumn};
+use crate::port::{DeliveredManifest, ManifestAnswer, ManifestColumn};
+use crate::snapshot::{FORMAT_VERSION, Form, PinnedFile, Snapshot, SnapshotColumn, SourceFile};
 
 /// How publishing ended.
 enum Publication {
@@ -30,8 +32,12 @@ enum Publication {
     Overtaken,
 }
 
+/// A file that was read, what it was made of where Farthing made it, and what is in it.
+type Read = (DeliveredFile, Option<SourceFile>, Survey);
+
 /// What the files of a delivery come to.
 struct Contents {
+    form: Form,
     columns: Vec<SnapshotColumn>,
     files: Vec<PinnedFile>,
     has_net_costs: bool,
@@ -199,7 +205,27 @@ impl Import<'_> {
         delivered: &DeliveredManifest,
         record: &mut Record,
     ) -> Result<Snapshot, Stop> {
-        let contents = self.contents(period, delivered, record).await;
+        let id = self
+            .importer
+            .snapshot_ids
+            .next(self.importer.clock.now())
+            .parse::<SnapshotId>()?;
+        let stored = rewrite::folder(&self.export.id, period, &id);
+        let prepared = self.prepare_as(period, delivered, record, (id, &stored)).await;
+        if prepared.is_err() && delivered.manifest.files.iter().any(|key| is_csv(key)) {
+            self.importer.remove_stored(&stored).await;
+        }
+        prepared
+    }
+
+    async fn prepare_as(
+        &self,
+        period: BillingPeriod,
+        delivered: &DeliveredManifest,
+        record: &mut Record,
+        (id, stored): (SnapshotId, &Path),
+    ) -> Result<Snapshot, Stop> {
+        let contents = self.contents(period, delivered, record, stored).await;
         // A transient failure or a refusal says nothing about the delivery; a broken one may just have been replaced.
         let worth_a_look = match &contents {
             Ok(_) => true,
@@ -219,13 +245,12 @@ impl Import<'_> {
             }
         }
         let contents = contents?;
-        let id = self.importer.snapshot_ids.next(self.importer.clock.now());
         Ok(Snapshot {
             format_version: FORMAT_VERSION,
-            id: id.parse::<SnapshotId>()?,
+            id,
             export: self.export.id.clone(),
             period,
-            form: Form::Delivered,
+            form: contents.form,
             manifest_key: delivered.key.clone(),
             manifest_e_tag: delivered.e_tag.clone(),
             delivered_at: delivered.last_modified,
@@ -242,6 +267,7 @@ impl Import<'_> {
         period: BillingPeriod,
         delivered: &DeliveredManifest,
         record: &mut Record,
+        stored: &Path,
     ) -> Result<Contents, Stop> {
         let importer = self.importer;
         let named = named_files(delivered, importer.limits.snapshot_files)?;
@@ -252,14 +278,19 @@ impl Import<'_> {
         record.run.bytes = files.iter().map(|file| file.size).sum();
         self.step(record, period, ImportState::Validating).await;
         let count = files.len() as u64;
-        let mut surveys = stream::iter(files)
-            .map(|file| self.survey_in_task(Arc::clone(&store), file))
+        let form = form_of(&files)?;
+        let named: Arc<[ManifestColumn]> = delivered.manifest.columns.clone().into();
+        let mut surveys = stream::iter(files.into_iter().enumerate())
+            .map(|(number, file)| {
+                let target = (form == Form::Stored).then(|| rewrite::part(stored, number));
+                self.survey_in_task(Arc::clone(&store), file, target, Arc::clone(&named))
+            })
             .buffered(importer.limits.import_parallelism.max(1));
-        let mut contents = Contents::of(delivered);
+        let mut contents = Contents::of(delivered, form);
         let mut rows = 0;
-        while let Some((file, survey)) = surveys.try_next().await? {
+        while let Some((file, source, survey)) = surveys.try_next().await? {
             rows += survey.rows;
-            contents.add(file, survey)?;
+            contents.add(file, source, survey)?;
             let read = contents.files.len() as u64;
             self.tell_files(period, ImportState::Validating, (read, count, rows), None);
         }
@@ -280,18 +311,35 @@ impl Import<'_> {
         Ok(contents)
     }
 
-    /// Reads a file in a task of its own: on another core, and with a panic of the decoder kept to this file.
+    /// Reads a file in a task of its own: on another core, and with a panic of the decoder kept to this file. With a
+    /// `target`, the file is CSV and is made Parquet there first; what comes back then is that file, and what it was made of.
     async fn survey_in_task(
         &self,
         store: Arc<dyn ObjectStore>,
         file: DeliveredFile,
-    ) -> Result<(DeliveredFile, Survey), Stop> {
+        target: Option<Path>,
+        named: Arc<[ManifestColumn]>,
+    ) -> Result<Read, Stop> {
         let (slots, column_limit) = (Arc::clone(&self.importer.files), self.importer.limits.columns);
+        let (own, scratch) = (Arc::clone(&self.importer.own), self.importer.scratch.clone());
         let key = file.key.clone();
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _slot = slots.acquire_owned().await;
-            let survey = survey(store, &file, column_limit).await?;
-            Ok((file, survey))
+            // AWS empties files that a refresh no longer needs.
+            let Some(target) = target.filter(|_| file.size > 0) else {
+                let survey = survey(store, &file, &file.key, column_limit).await?;
+                return Ok((file, None, survey));
+            };
+            let name = file.key.clone();
+            let shape = move |header: &[String]| header::shape(&name, header, &named);
+            let made = rewrite::rewrite(&store, &file, &own, target, &scratch, shape).await?;
+            let survey = survey(own, &made, &file.key, column_limit).await?;
+            let source = SourceFile {
+                key: file.key,
+                size: file.size,
+                e_tag: file.e_tag,
+            };
+            Ok((made, Some(source), survey))
         }));
         task.await.unwrap_or_else(|error| {
             Err(Stop::Failed(if error.is_panic() {
@@ -351,17 +399,34 @@ impl Import<'_> {
 
 /// A file belongs to one period: in two, its rows would count twice.
 fn check_apart(snapshot: &Snapshot, other: &Snapshot) -> Result<()> {
-    let keys: HashSet<&str> = other.files.iter().map(|file| file.key.as_str()).collect();
-    match snapshot.files.iter().find(|file| keys.contains(file.key.as_str())) {
+    let keys: HashSet<&str> = other.delivered_keys().collect();
+    match snapshot.delivered_keys().find(|key| keys.contains(key)) {
         None => Ok(()),
-        Some(file) => Err(Error::new(
+        Some(key) => Err(Error::new(
             ErrorKind::BrokenDelivery,
             format!(
-                "{} names the file {}, which belongs to {} already",
-                snapshot.manifest_key, file.key, other.period
+                "{} names the file {key}, which belongs to {} already",
+                snapshot.manifest_key, other.period
             ),
         )
         .with_hint("Compare the manifests of both periods; each month has files of its own.")),
+    }
+}
+
+/// Whether the files are read where they lie or made Parquet first. Error: `BrokenDelivery` for a mixture.
+fn form_of(files: &[DeliveredFile]) -> Result<Form> {
+    let is = |csv: bool| files.iter().find(|file| is_csv(&file.key) == csv);
+    match (is(true), is(false)) {
+        (None, _) => Ok(Form::Delivered),
+        (Some(_), None) => Ok(Form::Stored),
+        (Some(csv), Some(other)) => Err(Error::new(
+            ErrorKind::BrokenDelivery,
+            format!(
+                "the delivery mixes formats: {} is CSV and {} is not",
+                csv.key, other.key
+            ),
+        )
+        .with_hint("A delivery has one format. If someone copied files here, remove the ones that do not belong.")),
     }
 }
 
@@ -378,8 +443,9 @@ fn remark(delivered: &DeliveredManifest) -> Option<String> {
 }
 
 impl Contents {
-    fn of(delivered: &DeliveredManifest) -> Self {
+    fn of(delivered: &DeliveredManifest, form: Form) -> Self {
         Self {
+            form,
             columns: Vec::new(),
             files: Vec::with_capacity(delivered.manifest.files.len()),
             has_net_costs: false,
@@ -388,19 +454,20 @@ impl Contents {
         }
     }
 
-    fn add(&mut self, file: DeliveredFile, survey: Survey) -> Result<()> {
+    fn add(&mut self, file: DeliveredFile, source: Option<SourceFile>, survey: Survey) -> Result<()> {
         let before = match self.files.as_slice() {
             [one] => one.key.clone(),
             _ => "the files before it".to_owned(),
         };
-        unite(&mut self.columns, &survey.columns, &file.key, &before)?;
+        let name = source.as_ref().map_or(file.key.as_str(), |source| source.key.as_str());
+        unite(&mut self.columns, &survey.columns, name, &before)?;
         let totals = survey.totals;
         // Later sums over any of the files stay in the range of decimals.
         self.magnitude = self
             .magnitude
             .checked_add(totals.magnitude)
             .filter(|sum| *sum < 10_i128.pow(u32::from(PRECISION)))
-            .ok_or_else(|| too_large(&file.key))?;
+            .ok_or_else(|| too_large(name))?;
         self.has_net_costs |= totals.has_net_costs;
         self.data_through = self.data_through.max(totals.data_through);
         self.files.push(PinnedFile {
@@ -408,6 +475,7 @@ impl Contents {
             size: file.size,
             e_tag: file.e_tag,
             last_modified: file.last_modified,
+            source,
             rows: survey.rows,
             owners: totals.owners,
         });

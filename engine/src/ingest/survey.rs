@@ -41,18 +41,19 @@ pub(super) struct Survey {
     pub(super) totals: FileTotals,
 }
 
-/// Reads a file's footer and the columns named above once, conditionally on its ETag. Memory: those columns of one row
+/// Reads a file's footer and the columns named above once, conditionally on its ETag. `name` is the delivered file that
+/// errors are about. Memory: those columns of one row
 /// group, and a batch.
 pub(super) async fn survey(
     store: Arc<dyn ObjectStore>,
     file: &DeliveredFile,
+    name: &str,
     column_limit: usize,
 ) -> Result<Survey, Stop> {
     if file.size == 0 {
         // AWS empties files that a refresh no longer needs; whether to zero bytes or zero rows, it does not say.
         return Ok(Survey::default());
     }
-    let name = file.key.as_str();
     let failed = |error: ParquetError| read_stop(name, &error);
     let mut reader = PinnedReader::new(store, file.path.clone(), file.e_tag.clone(), file.size);
     let footer = reader.get_metadata(None).await.map_err(failed)?;

@@ -2,6 +2,7 @@
 
 mod bed;
 mod contents;
+mod csv;
 mod outcomes;
 mod schedule;
 mod stopped;

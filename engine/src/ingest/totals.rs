@@ -5,18 +5,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, DictionaryArray, Float64Array};
 use arrow::compute::{cast, max};
 use arrow::datatypes::{
-    DataType, Int32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    DataType, Decimal128Type, Int32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
-use crate::money::{Amount, PRECISION, exact};
-use crate::snapshot::{OwnerTotals, RowOwner};
+use crate::money::{Amount, PRECISION, exact, of_exact};
+use crate::snapshot::{EXACT_SCALE, OwnerTotals, RowOwner};
 
 /// Groups of owner and currency in one file. An AWS organisation has at most some ten thousand accounts.
 const MAX_GROUPS: usize = 1_000_000;
@@ -137,8 +137,7 @@ impl Totals {
         let currency = self.currencies.column(Some(columns.currency), rows)?;
         let usage_name = self.names.column(columns.usage_name, rows)?;
         let payer_name = self.names.column(columns.payer_name, rows)?;
-        let costs = doubles(columns.unblended)?;
-        let all_priced = costs.null_count() == 0;
+        let costs = Costs::of(columns.unblended)?;
         let mut last: GroupKey = (u32::MAX, u32::MAX, u32::MAX);
         let mut place = 0;
         for row in 0..rows {
@@ -154,9 +153,7 @@ impl Totals {
                 group.name = name;
                 group.named_at = self.rows + row as u64;
             }
-            if all_priced || costs.is_valid(row) {
-                let value = costs.value(row);
-                let units = exact(value).ok_or_else(|| no_amount(file, value))?;
+            if let Some(units) = costs.units(file, row)? {
                 self.magnitude = self.magnitude.checked_add(units.abs()).ok_or_else(|| too_large(file))?;
                 // Cannot overflow: its magnitude is at most the one above.
                 group.units += units;
@@ -165,7 +162,7 @@ impl Totals {
         }
         self.rows += rows as u64;
         if let Some(net) = columns.net.filter(|_| !self.has_net_costs) {
-            self.has_net_costs = doubles(net)?.iter().flatten().any(|value| value != 0.0);
+            self.has_net_costs = Costs::of(net)?.any_nonzero();
         }
         if let Some(ends) = columns.usage_end {
             self.through_millis = self.through_millis.max(latest_millis(ends)?);
@@ -263,6 +260,44 @@ pub(super) fn too_large(file: &str) -> Error {
         ErrorKind::BrokenDelivery,
         format!("{file}: the amounts in line_item_unblended_cost are too large to be summed"),
     )
+}
+
+/// A column of costs, as doubles or as the decimals of a text.
+enum Costs {
+    Doubles(Float64Array),
+    Exact(Decimal128Array),
+}
+
+impl Costs {
+    fn of(array: &ArrayRef) -> Result<Self> {
+        match array.data_type() {
+            DataType::Decimal128(_, EXACT_SCALE) => {
+                let exact = array.as_primitive_opt::<Decimal128Type>().ok_or_else(unexpected)?;
+                Ok(Self::Exact(exact.clone()))
+            }
+            _ => doubles(array).map(Self::Doubles),
+        }
+    }
+
+    /// The 10⁻¹² units of a row; `None` for NULL.
+    #[inline]
+    fn units(&self, file: &str, row: usize) -> Result<Option<i128>> {
+        match self {
+            Self::Doubles(costs) if costs.is_null(row) => Ok(None),
+            Self::Doubles(costs) => {
+                let value = costs.value(row);
+                exact(value).map(Some).ok_or_else(|| no_amount(file, value))
+            }
+            Self::Exact(costs) => Ok(costs.is_valid(row).then(|| of_exact(costs.value(row)))),
+        }
+    }
+
+    fn any_nonzero(&self) -> bool {
+        match self {
+            Self::Doubles(costs) => costs.iter().flatten().any(|value| value != 0.0),
+            Self::Exact(costs) => costs.iter().flatten().any(|units| units != 0),
+        }
+    }
 }
 
 fn doubles(array: &ArrayRef) -> Result<Float64Array> {

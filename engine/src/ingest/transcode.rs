@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::SnapshotColumn;
 use crate::table::arrow_type;
 use cells::Cells;
-pub(super) use source::{Packing, Unpacked};
+pub(super) use source::Unpacked;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8_192;
@@ -42,21 +42,32 @@ pub(super) struct Transcoded {
     pub rows: u64,
 }
 
-/// Reads the CSV text of `file` and writes Parquet. `columns` gives each name of the header its column. Errors:
+/// Which columns are made of a file, and where in its lines they stand.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// The columns.
+    pub columns: Vec<SnapshotColumn>,
+    /// For each column the places in a line that it is taken from: the first one that is not blank.
+    pub sources: Vec<Vec<usize>>,
+}
+
+/// Reads the CSV text of `file` and writes Parquet. `shape` says what the names of the header stand for. Errors:
 /// `BrokenDelivery` naming file, line and column; `AwsUnreachable` if the text ends in the middle of a read; `Defect` if the
 /// sink fails.
 pub(super) fn transcode(
     text: impl Read,
     file: &str,
-    columns: impl FnOnce(&[String]) -> Result<Vec<SnapshotColumn>>,
+    shape: impl FnOnce(&[String]) -> Result<Shape>,
     sink: impl Write + Send,
 ) -> Result<Transcoded> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let header = reader.byte_headers().map_err(|error| unreadable(file, &error))?.clone();
     let names = names_of(file, &header)?;
-    let columns = columns(&names)?;
-    if columns.len() != names.len() {
-        return Err(Error::defect("the columns of a CSV file are not those of its header"));
+    let Shape { columns, sources } = shape(&names)?;
+    if columns.len() != sources.len() {
+        return Err(Error::defect(
+            "the columns of a CSV file do not say where they come from",
+        ));
     }
     let fields: Fields = columns
         .iter()
@@ -72,9 +83,13 @@ pub(super) fn transcode(
     let mut record = ByteRecord::new();
     let (mut rows, mut waiting) = (0_u64, 0);
     loop {
-        let more = reader.read_byte_record(&mut record).map_err(|error| unreadable(file, &error))?;
+        let more = reader
+            .read_byte_record(&mut record)
+            .map_err(|error| unreadable(file, &error))?;
         if more {
-            for ((cell, builder), column) in record.iter().zip(&mut builders).zip(&columns) {
+            for ((places, builder), column) in sources.iter().zip(&mut builders).zip(&columns) {
+                let mut given = places.iter().filter_map(|place| record.get(*place));
+                let cell = given.find(|cell| !cell.is_empty()).unwrap_or_default();
                 builder
                     .push(cell)
                     .ok_or_else(|| no_value(file, record.position(), column, cell))?;
@@ -105,7 +120,11 @@ fn names_of(file: &str, header: &ByteRecord) -> Result<Vec<String>> {
     let mut names = Vec::with_capacity(header.len());
     for (at, cell) in header.iter().enumerate() {
         // Spreadsheets put a byte order mark before the first name when they save a copy.
-        let cell = if at == 0 { cell.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(cell) } else { cell };
+        let cell = if at == 0 {
+            cell.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(cell)
+        } else {
+            cell
+        };
         let name = std::str::from_utf8(cell).map_err(|_| broken(format!("{file}: the header is not UTF-8 text")))?;
         if name.is_empty() {
             return Err(broken(format!("{file}: column {} of the header has no name", at + 1)));
@@ -116,7 +135,9 @@ fn names_of(file: &str, header: &ByteRecord) -> Result<Vec<String>> {
         names.push(name.to_owned());
     }
     if names.is_empty() {
-        return Err(broken(format!("{file} is empty: a delivered file has a header at least")));
+        return Err(broken(format!(
+            "{file} is empty: a delivered file has a header at least"
+        )));
     }
     Ok(names)
 }
@@ -143,8 +164,9 @@ fn unwritable(error: parquet::errors::ParquetError) -> Error {
 }
 
 fn broken(message: String) -> Error {
-    Error::new(ErrorKind::BrokenDelivery, message)
-        .with_hint("Compare the file with the export's columns in AWS; if AWS delivered it like this, report it to Farthing.")
+    Error::new(ErrorKind::BrokenDelivery, message).with_hint(
+        "Compare the file with the export's columns in AWS; if AWS delivered it like this, report it to Farthing.",
+    )
 }
 
 #[cfg(test)]

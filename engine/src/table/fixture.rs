@@ -233,7 +233,7 @@ impl World {
         let catalog = Catalog::open(Arc::new(InMemory::new()), Arc::new(RealClock))
             .await
             .unwrap();
-        let stores = Arc::new(ExportStores::new(Arc::new(OneStore(Arc::clone(&store)))));
+        let stores = Arc::new(ExportStores::new(Arc::new(OneStore(Arc::clone(&store))), store.clone()));
         let spill = std::env::temp_dir().join(format!("farthing-test-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&spill).unwrap();
         let builder = SessionBuilder::try_new(&limits, stores, Vec::new(), &spill).unwrap();
@@ -329,6 +329,7 @@ impl World {
                 size,
                 e_tag: put.e_tag.unwrap(),
                 last_modified: DateTime::from_timestamp(1_780_000_000, 0).unwrap(),
+                source: None,
                 rows: rows.len() as u64,
                 owners: owners.collect(),
             });

@@ -20,8 +20,8 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use object_store::ObjectMeta;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::reader::PinnedReaders;
 use super::{BILLING_PERIOD, SnapshotTable, prune};
@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::id::AccountId;
 use crate::scope::exec::{Rows, ScopeExec};
 use crate::scope::{PAYER_ACCOUNT, USAGE_ACCOUNT};
-use crate::snapshot::{PinnedFile, Snapshot};
+use crate::snapshot::{Form, PinnedFile, Snapshot};
 
 /// The scheme of leaves. What is registered under it holds nothing: files are read by pinned readers alone.
 pub(crate) const EXPORT_SCHEME: &str = "farthing-export";
@@ -42,6 +42,21 @@ struct Leaf {
     visible_rows: u64,
     /// Visible usage accounts that occur in these files, for pruning.
     accounts: BTreeSet<AccountId>,
+}
+
+/// The leaves of one store.
+#[derive(Default)]
+struct Leaves {
+    /// Files whose rows are all visible.
+    whole: Leaf,
+    /// Files that also hold hidden rows.
+    mixed: Leaf,
+}
+
+impl Leaves {
+    fn is_empty(&self) -> bool {
+        self.whole.files.is_empty() && self.mixed.files.is_empty()
+    }
 }
 
 /// What a statement wants of the table.
@@ -79,24 +94,24 @@ pub(super) async fn plan(
         pruning,
         limit,
     };
-    let (mut whole, mut mixed) = (Leaf::default(), Leaf::default());
+    let (mut delivered, mut stored) = (Leaves::default(), Leaves::default());
     for snapshot in snapshots_of(table, state, periods)? {
+        let leaves = match snapshot.form {
+            Form::Delivered => &mut delivered,
+            Form::Stored => &mut stored,
+        };
         for file in &snapshot.files {
-            sort_file(table, &snapshot, file, &mut whole, &mut mixed);
+            sort_file(table, &snapshot, file, leaves);
         }
     }
-    let mut leaves = Vec::with_capacity(2);
-    if !whole.files.is_empty() || !mixed.files.is_empty() {
-        let readers = Arc::new(PinnedReaders {
-            location: Arc::new(table.export.location.clone()),
-            store: table.files.stores.open(&table.lease, &table.export).await?,
-            footers: table.files.footers.clone(),
-        });
-        for (leaf, filtered) in [(whole, false), (mixed, true)] {
-            if !leaf.files.is_empty() {
-                leaves.push(leaf_plan(table, &wanted, leaf, filtered, &readers)?);
-            }
-        }
+    let mut leaves = Vec::with_capacity(4);
+    let stores = &table.files.stores;
+    if !delivered.is_empty() {
+        let store = stores.open(&table.lease, &table.export).await?;
+        leaves.extend(leaf_plans(table, &wanted, delivered, store)?);
+    }
+    if !stored.is_empty() {
+        leaves.extend(leaf_plans(table, &wanted, stored, stores.own())?);
     }
     match leaves.len() {
         0 => Ok(Arc::new(EmptyExec::new(Arc::new(
@@ -105,6 +120,25 @@ pub(super) async fn plan(
         1 => Ok(leaves.swap_remove(0)),
         _ => UnionExec::try_new(leaves),
     }
+}
+
+/// The plans of the leaves that have files.
+fn leaf_plans(
+    table: &SnapshotTable,
+    wanted: &Wanted<'_>,
+    leaves: Leaves,
+    store: Arc<dyn ObjectStore>,
+) -> DataFusionResult<Vec<Arc<dyn ExecutionPlan>>> {
+    let readers = Arc::new(PinnedReaders {
+        location: Arc::new(table.export.location.clone()),
+        store,
+        footers: table.files.footers.clone(),
+    });
+    [(leaves.whole, false), (leaves.mixed, true)]
+        .into_iter()
+        .filter(|(leaf, _)| !leaf.files.is_empty())
+        .map(|(leaf, filtered)| leaf_plan(table, wanted, leaf, filtered, &readers))
+        .collect()
 }
 
 /// The snapshots of the periods that pass the filters.
@@ -139,7 +173,7 @@ fn snapshots_of(
 }
 
 /// Puts a file into the leaf that it belongs to, or into none if no row of it is visible.
-fn sort_file(table: &SnapshotTable, snapshot: &Snapshot, file: &PinnedFile, whole: &mut Leaf, mixed: &mut Leaf) {
+fn sort_file(table: &SnapshotTable, snapshot: &Snapshot, file: &PinnedFile, leaves: &mut Leaves) {
     let (mut visible, mut counted, mut all) = (0, 0, true);
     let mut accounts = Vec::new();
     for owner in &file.owners {
@@ -158,7 +192,11 @@ fn sort_file(table: &SnapshotTable, snapshot: &Snapshot, file: &PinnedFile, whol
     if counted != file.rows {
         accounts.extend(table.scope.accounts());
     }
-    let leaf = if all && counted == file.rows { whole } else { mixed };
+    let leaf = if all && counted == file.rows {
+        &mut leaves.whole
+    } else {
+        &mut leaves.mixed
+    };
     leaf.visible_rows += visible;
     leaf.accounts.extend(accounts);
     leaf.files.push(partitioned_file(snapshot, file));

@@ -9,7 +9,7 @@ use farthing_engine::account::{Connections, ConnectionsParts};
 use farthing_engine::catalog::Catalog;
 use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
-use farthing_engine::ingest::{ImportRun, Importer, OpenStore};
+use farthing_engine::ingest::{ImportRun, Importer, OpenStore, Scratch};
 use farthing_engine::port::{AccountConnector, Clock, ExportSource, SecretVault};
 use farthing_engine::session::SessionBuilder;
 use farthing_engine::store::ExportStores;
@@ -79,13 +79,16 @@ impl Node {
         let runs = Arc::new(runs);
         let detections = History::open(Arc::clone(&store), DETECTIONS, limits.history_entries).await?;
         let detections = Arc::new(detections);
-        let permission_checks = History::open(store, PERMISSION_CHECKS, limits.history_entries).await?;
+        let permission_checks = History::open(Arc::clone(&store), PERMISSION_CHECKS, limits.history_entries).await?;
         let permission_checks = Arc::new(permission_checks);
-        let stores = Arc::new(ExportStores::new(Arc::clone(&source)));
+        let stores = Arc::new(ExportStores::new(Arc::clone(&source), store));
+        let spill = config.data_dir.join("spill");
+        private_file::create_folder(&spill)?;
         let importer = Arc::new(Importer::new(
             Arc::clone(&catalog),
             Arc::clone(&source),
             shared_stores(Arc::clone(&stores)),
+            Scratch::new(spill.clone()),
             Arc::clone(&clock),
             limits.clone(),
             Arc::clone(&imports),
@@ -110,8 +113,6 @@ impl Node {
             vault,
             limits: limits.clone(),
         });
-        let spill = config.data_dir.join("spill");
-        private_file::create_folder(&spill)?;
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),
             sessions: Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?),

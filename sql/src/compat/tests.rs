@@ -186,7 +186,7 @@ impl World {
             .unwrap();
         let limits = Limits::for_machine(2, 1 << 30);
         let spill = Spill(std::env::temp_dir().join(format!("farthing-{}", uuid::Uuid::new_v4())));
-        let stores = Arc::new(ExportStores::new(Arc::new(NoFiles)));
+        let stores = Arc::new(ExportStores::new(Arc::new(NoFiles), Arc::new(InMemory::new())));
         Self {
             catalog,
             sessions: SessionBuilder::try_new(&limits, stores, Vec::new(), &spill.0).unwrap(),

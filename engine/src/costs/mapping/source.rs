@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions::expr_fn::{coalesce, get_field, nullif, strpos};
-use datafusion::logical_expr::{Expr, col, lit, when};
+use datafusion::logical_expr::{Expr, cast, col, lit, when};
 
 use super::CostType;
 use crate::id::ExportId;
@@ -47,14 +47,27 @@ impl<'a> Sources<'a> {
         let fits = |delivered: &DataType| match r#type {
             CostType::Text => delivered.is_string(),
             CostType::Timestamp => matches!(delivered, DataType::Timestamp(..)),
-            CostType::Money => delivered.is_string() || matches!(delivered, DataType::Float64 | DataType::Int64),
-            CostType::Quantity => matches!(delivered, DataType::Float64 | DataType::Int64),
+            CostType::Money => {
+                delivered.is_string()
+                    || matches!(
+                        delivered,
+                        DataType::Float64 | DataType::Int64 | DataType::Decimal128(..)
+                    )
+            }
+            CostType::Quantity => matches!(
+                delivered,
+                DataType::Float64 | DataType::Int64 | DataType::Decimal128(..)
+            ),
             CostType::Map => matches!(delivered, DataType::Map(..)),
         };
         match self.delivered(name) {
             Some((column, delivered)) if fits(delivered) => match r#type {
                 CostType::Text => nullif(column, text("")),
                 CostType::Money => exact_amount(column),
+                // By way of text, which gives the double nearest to the decimal, as Parquet deliveries have it.
+                CostType::Quantity if matches!(delivered, DataType::Decimal128(..)) => {
+                    cast(cast(column, DataType::Utf8View), DataType::Float64)
+                }
                 _ => column,
             },
             _ => null(r#type),

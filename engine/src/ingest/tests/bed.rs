@@ -315,6 +315,7 @@ impl Bed {
             Arc::clone(&catalog),
             Arc::clone(&source),
             stores_of(source),
+            Scratch::new(std::env::temp_dir()),
             hands,
             limits,
             Arc::clone(&runs),

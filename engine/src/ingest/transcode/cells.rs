@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, MapBuilder, MapFieldNames, StringBuilder,
-    StringViewBuilder, TimestampMillisecondBuilder,
+    ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, MapBuilder, MapFieldNames,
+    StringBuilder, StringViewBuilder, TimestampMillisecondBuilder,
 };
 use chrono::{DateTime, NaiveDateTime};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -139,7 +139,9 @@ fn instant(text: &str) -> Option<i64> {
     }
     let unzoned = text.trim_end_matches('Z').trim_end_matches(" UTC");
     let formats = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
-    let mut times = formats.iter().filter_map(|format| NaiveDateTime::parse_from_str(unzoned, format).ok());
+    let mut times = formats
+        .iter()
+        .filter_map(|format| NaiveDateTime::parse_from_str(unzoned, format).ok());
     times.next().map(|time| time.and_utc().timestamp_millis())
 }
 

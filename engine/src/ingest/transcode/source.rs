@@ -40,7 +40,11 @@ impl<R: Read + Seek> Unpacked<R> {
     /// Looks at the first bytes. Errors: `BrokenDelivery` for an archive that does not hold exactly one file.
     pub(in crate::ingest) fn open(file: &str, mut bytes: R) -> Result<Self> {
         let mut first = Vec::with_capacity(4);
-        bytes.by_ref().take(4).read_to_end(&mut first).map_err(|error| failed(file, &error))?;
+        bytes
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut first)
+            .map_err(|error| failed(file, &error))?;
         bytes.seek(SeekFrom::Start(0)).map_err(|error| failed(file, &error))?;
         Ok(match Packing::of(&first) {
             Packing::None => Self::Plain(BufReader::new(bytes)),
@@ -48,7 +52,10 @@ impl<R: Read + Seek> Unpacked<R> {
             Packing::Zip => {
                 let archive = ZipArchive::new(bytes).map_err(|error| damaged(file, &error.to_string()))?;
                 if archive.len() != 1 {
-                    return Err(damaged(file, &format!("the archive holds {} files instead of one", archive.len())));
+                    return Err(damaged(
+                        file,
+                        &format!("the archive holds {} files instead of one", archive.len()),
+                    ));
                 }
                 Self::Zip(Box::new(archive))
             }
@@ -71,7 +78,10 @@ pub(super) fn failed(file: &str, error: &io::Error) -> Error {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             damaged(file, &error.to_string())
         }
-        _ => Error::new(ErrorKind::AwsUnreachable, format!("{file} could not be read to its end: {error}")),
+        _ => Error::new(
+            ErrorKind::AwsUnreachable,
+            format!("{file} could not be read to its end: {error}"),
+        ),
     }
 }
 

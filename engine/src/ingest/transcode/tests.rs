@@ -13,14 +13,15 @@ use proptest::prelude::*;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::{Packing, Transcoded, Unpacked, transcode};
+use super::source::Packing;
+use super::{Shape, Transcoded, Unpacked, transcode};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{ColumnType, SnapshotColumn};
 
 const FILE: &str = "costs-00001.csv.gz";
 
 /// Types by the first letter of the name.
-fn columns(names: &[String]) -> crate::error::Result<Vec<SnapshotColumn>> {
+fn shape(names: &[String]) -> crate::error::Result<Shape> {
     let r#type = |name: &str| match name.as_bytes()[0] {
         b'd' => ColumnType::Decimal,
         b't' => ColumnType::Timestamp,
@@ -30,19 +31,20 @@ fn columns(names: &[String]) -> crate::error::Result<Vec<SnapshotColumn>> {
         b'b' => ColumnType::Boolean,
         _ => ColumnType::Text,
     };
-    Ok(names
-        .iter()
-        .map(|name| SnapshotColumn {
-            name: name.clone(),
-            r#type: r#type(name),
-        })
-        .collect())
+    let column = |name: &String| SnapshotColumn {
+        name: name.clone(),
+        r#type: r#type(name),
+    };
+    Ok(Shape {
+        columns: names.iter().map(column).collect(),
+        sources: (0..names.len()).map(|at| vec![at]).collect(),
+    })
 }
 
 fn through(packed: Vec<u8>) -> Result<(Transcoded, RecordBatch), Error> {
     let mut unpacked = Unpacked::open(FILE, Cursor::new(packed))?;
     let mut written = Vec::new();
-    let done = transcode(unpacked.text(FILE)?, FILE, columns, &mut written)?;
+    let done = transcode(unpacked.text(FILE)?, FILE, shape, &mut written)?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(written)).unwrap();
     let schema = reader.schema().clone();
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -79,10 +81,15 @@ const TEXT: &str = "name,d_cost,t_start,m_tags,x_discount,i_n,b_flag\n\
 fn every_type_is_read_and_blank_is_null() {
     let (done, rows) = through(TEXT.as_bytes().to_vec()).unwrap();
     assert_eq!((done.rows, rows.num_rows()), (3, 3));
-    let text = arrow::util::pretty::pretty_format_batches(&[rows.clone()]).unwrap().to_string();
+    let text = arrow::util::pretty::pretty_format_batches(&[rows.clone()])
+        .unwrap()
+        .to_string();
     assert!(text.contains("{z: 1, a: 2}") && text.contains("{edp: -0.5}"), "{text}");
     let costs = rows.column(1).as_primitive::<Decimal128Type>();
-    assert_eq!((costs.value(0), costs.value(2)), (123_456_789_012_345_678, -100_000_000_000));
+    assert_eq!(
+        (costs.value(0), costs.value(2)),
+        (123_456_789_012_345_678, -100_000_000_000)
+    );
     let times = rows.column(2).as_primitive::<TimestampMillisecondType>();
     assert_eq!(times.value(2) - times.value(0), 250);
     assert_eq!(times.value(0), 1_769_900_400_000);
@@ -106,7 +113,13 @@ fn packing_and_order_of_columns_change_nothing() {
     }
     let turned = "i_n,name\n7,a\n8,b\n";
     let (_, rows) = through(turned.as_bytes().to_vec()).unwrap();
-    let names: Vec<&str> = rows.column_by_name("name").unwrap().as_string_view().iter().flatten().collect();
+    let names: Vec<&str> = rows
+        .column_by_name("name")
+        .unwrap()
+        .as_string_view()
+        .iter()
+        .flatten()
+        .collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(Packing::of(&gzip("")), Packing::Gzip);
 }
@@ -130,7 +143,10 @@ fn a_header_alone_has_columns_and_no_rows() {
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
     for (text, words) in [
-        ("name,d_cost\na,1\nb,1.2.3\n", vec!["line 3", "d_cost", "\"1.2.3\"", "number"]),
+        (
+            "name,d_cost\na,1\nb,1.2.3\n",
+            vec!["line 3", "d_cost", "\"1.2.3\"", "number"],
+        ),
         ("t_start\nyesterday\n", vec!["line 2", "t_start", "instant"]),
         ("m_tags\n\"[1]\"\n", vec!["line 2", "m_tags", "JSON"]),
         ("d_cost\n1e30\n", vec!["d_cost", "\"1e30\""]),

@@ -1,0 +1,81 @@
+//! A CSV file of a delivery is made Parquet in the state store, below `data/`, when it is imported.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::delivery::DeliveredFile;
+use super::pinned::Stop;
+use super::scratch::{Cancellable, Gone, Scratch};
+use super::transcode::{Shape, Unpacked, transcode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{BillingPeriod, ExportId, SnapshotId};
+
+/// Where the files of one snapshot lie that Farthing made.
+pub(super) fn folder(export: &ExportId, period: BillingPeriod, snapshot: &SnapshotId) -> Path {
+    Path::from_iter(["data", export.as_str(), &period.to_string(), snapshot.as_str()])
+}
+
+/// Where the n-th of them lies.
+pub(super) fn part(folder: &Path, number: usize) -> Path {
+    folder.clone().join(format!("part-{number:05}.parquet"))
+}
+
+/// Reads a delivered CSV file whole and writes it as Parquet to `target` of `own`. `shape` says what the names of its header
+/// stand for. What comes back is the file that was written, pinned like a delivered one. Errors: those of reading
+/// delivered files, `BrokenDelivery` for text that is not what AWS writes, `Disk`, `State`.
+pub(super) async fn rewrite(
+    store: &Arc<dyn ObjectStore>,
+    file: &DeliveredFile,
+    own: &Arc<dyn ObjectStore>,
+    target: Path,
+    scratch: &Scratch,
+    shape: impl FnOnce(&[String]) -> Result<Shape> + Send + 'static,
+) -> Result<DeliveredFile, Stop> {
+    let packed = scratch.fetch(store, file).await?;
+    let made = scratch.file()?;
+    let gone = Arc::new(AtomicBool::new(false));
+    let _gone = Gone(Arc::clone(&gone));
+    let name = file.key.clone();
+    // Unpacking and parsing take seconds without a pause.
+    let work = tokio::task::spawn_blocking(move || {
+        let mut unpacked = Unpacked::open(&name, Cancellable::new(packed, gone))?;
+        let mut sink = BufWriter::new(&made);
+        transcode(unpacked.text(&name)?, &name, shape, &mut sink)?;
+        sink.flush().map_err(|error| {
+            Error::new(
+                ErrorKind::Disk,
+                format!("{name} could not be written to scratch: {error}"),
+            )
+        })?;
+        drop(sink);
+        Ok(made)
+    });
+    let made = work.await.unwrap_or_else(|_| {
+        Err(
+            Error::new(ErrorKind::BrokenDelivery, format!("{} could not be decoded", file.key))
+                .with_hint("The file is damaged in a way that the decoder does not expect; report it to Farthing."),
+        )
+    })?;
+    scratch.put(made, own, &target).await?;
+    let written = own.head(&target).await.map_err(|error| {
+        Error::new(
+            ErrorKind::State,
+            format!("{target} was written to the state store and is not there"),
+        )
+        .with_source(error)
+    })?;
+    let e_tag = written
+        .e_tag
+        .ok_or_else(|| Error::new(ErrorKind::State, format!("the state store names no ETag for {target}")))?;
+    Ok(DeliveredFile {
+        key: target.to_string(),
+        path: target,
+        size: written.size,
+        e_tag,
+        last_modified: written.last_modified,
+    })
+}
