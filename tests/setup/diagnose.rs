@@ -1,4 +1,4 @@
-//! `diagnose_aws`.
+//! `diagnose_aws`: "export not found", "access denied" and "no data", each answered with what was looked at.
 
 use farthing_tests::bench::{Start, run};
 

@@ -1,4 +1,4 @@
-//! `setup_aws_iam_user`.
+//! `setup_aws_iam_user`: one call makes the policy, the user and its key, and connects with that key alone.
 
 use std::time::Duration;
 
