@@ -1,5 +1,6 @@
 //! Accounts, users, access keys, roles and their sessions.
 
+mod inventory;
 pub(crate) mod managed;
 pub(crate) mod organization;
 
