@@ -12,6 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::pinned::{Stop, is_missing, store_stop};
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind};
 use crate::port::{DeliveredManifest, LocationRoot};
 
@@ -35,18 +36,56 @@ pub(super) struct DeliveredFile {
     pub(super) last_modified: DateTime<Utc>,
 }
 
+/// How a data file is encoded, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Parquet of any codec: read where it lies.
+    Parquet,
+    /// CSV, plain or in gzip or zip: it has to be made Parquet before anything else can read it.
+    Csv,
+}
+
+impl Encoding {
+    /// The encoding of the file at `key`. Whatever is not CSV by name shows by its footer that it is Parquet.
+    pub(crate) fn of(key: &str) -> Self {
+        let key = key.to_ascii_lowercase();
+        match [".csv", ".csv.gz", ".csv.zip"].iter().any(|end| key.ends_with(end)) {
+            true => Self::Csv,
+            false => Self::Parquet,
+        }
+    }
+
+    /// Whether files of this encoding can be imported. Errors: `Unsupported`, naming the file and what works.
+    pub(crate) fn check(self, key: &str, kind: ExportKind) -> Result<(), Error> {
+        let hint = match (self, kind) {
+            (Self::Parquet, _) => return Ok(()),
+            (Self::Csv, ExportKind::Cur2) => {
+                "Set the export's format to Parquet in AWS; the next delivery is then imported."
+            }
+            // The format of a report cannot be changed together with its integrations.
+            (Self::Csv, ExportKind::Cur) => {
+                "Legacy reports are read as Parquet, which AWS delivers with the integration for Amazon Athena. Or let \
+                 create_aws_export make a CUR 2.0 export, and move to it with update_aws_export."
+            }
+        };
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{key} is a CSV file, and this Farthing reads Parquet"),
+        )
+        .with_hint(hint))
+    }
+}
+
 /// The data files that the manifest names, each once, in its order. Errors: `Limit`, `BrokenDelivery`, `Unsupported`.
-pub(super) fn named_files(delivered: &DeliveredManifest, limit: usize) -> Result<Vec<(String, Path)>, Error> {
+pub(super) fn named_files(
+    delivered: &DeliveredManifest,
+    kind: ExportKind,
+    limit: usize,
+) -> Result<Vec<(String, Path)>, Error> {
     let mut files: Vec<(String, Path)> = Vec::with_capacity(delivered.manifest.files.len());
     let mut seen: HashMap<Path, &str> = HashMap::new();
     for key in &delivered.manifest.files {
-        if is_csv(key) {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("{key} is a CSV file, and this Farthing reads Parquet"),
-            )
-            .with_hint("Set the export's format to Parquet in AWS; the next delivery is then imported."));
-        }
+        Encoding::of(key).check(key, kind)?;
         let path = Path::parse(key).map_err(|error| {
             Error::new(
                 ErrorKind::BrokenDelivery,
@@ -87,11 +126,6 @@ pub(super) fn named_files(delivered: &DeliveredManifest, limit: usize) -> Result
         .with_hint("Raise the setting snapshot_files."));
     }
     Ok(files)
-}
-
-fn is_csv(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    [".csv", ".csv.gz", ".csv.zip"].iter().any(|end| key.ends_with(end))
 }
 
 /// Looks each file up. Errors: `BrokenDelivery` naming a file that is not there.

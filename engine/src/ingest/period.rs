@@ -244,7 +244,7 @@ impl Import<'_> {
         record: &mut Record,
     ) -> Result<Contents, Stop> {
         let importer = self.importer;
-        let named = named_files(delivered, importer.limits.snapshot_files)?;
+        let named = named_files(delivered, self.export.kind, importer.limits.snapshot_files)?;
         let store = (importer.open_store)(Arc::clone(self.lease), self.export.clone()).await?;
         let files = find_files(&store, delivered, named).await?;
         check_times(&self.export.location.root, delivered, &files, importer.clock.now())?;

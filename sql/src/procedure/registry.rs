@@ -1,5 +1,6 @@
 //! The procedures.
 
+mod migrate;
 mod setup;
 
 use farthing_engine::account::location::LocationParts;
@@ -261,6 +262,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
     },
     setup::SETUP_AWS_IAM_USER,
     setup::UPDATE_AWS_CREDENTIALS,
+    migrate::UPDATE_AWS_EXPORT,
 ];
 
 fn missing(name: &str) -> Error {

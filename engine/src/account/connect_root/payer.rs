@@ -9,8 +9,10 @@ use object_store::path::Path;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, BillingPeriod};
+use crate::ingest::delivery::Encoding;
 use crate::ingest::pinned::PinnedReader;
 use crate::port::{Credential, ExportLocation, ExportSource, ManifestAnswer};
 
@@ -41,6 +43,7 @@ pub(super) async fn read(
                 format!("{key} cannot be read as Parquet: {error}"),
             )
         };
+        Encoding::of(key).check(key, ExportKind::of_layout(location.layout))?;
         let path = Path::parse(key).map_err(|e| broken(&e))?;
         let head = store.head(&path).await.map_err(|e| broken(&e))?;
         let e_tag = head.e_tag.unwrap_or_default();

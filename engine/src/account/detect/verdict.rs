@@ -27,6 +27,9 @@ fn verdict(candidate: &Candidate) -> (Verdict, String) {
         return (Verdict::Unfit, reason);
     }
     let mut missing = Vec::new();
+    if candidate.export.definition.service == ExportService::Cur {
+        missing.push("it is a legacy Cost and Usage Report: CUR 2.0 has account names and all tags");
+    }
     if candidate.setting("INCLUDE_RESOURCES") != Some("TRUE") {
         missing.push("it has no resource ids, so its costs cannot be joined to resources");
     }
@@ -54,7 +57,7 @@ fn verdict(candidate: &Candidate) -> (Verdict, String) {
 fn unfit(candidate: &Candidate) -> Option<String> {
     let definition = &candidate.export.definition;
     if definition.service == ExportService::Cur {
-        return Some("It is a legacy Cost and Usage Report, which this version does not read.".to_owned());
+        return unfit_report(candidate);
     }
     match candidate.table() {
         Some(CUR2_TABLE) => {}
@@ -86,6 +89,23 @@ fn unfit(candidate: &Candidate) -> Option<String> {
         .filter(|required| !columns.iter().any(|column| column.eq_ignore_ascii_case(required)))
         .collect();
     (!lacking.is_empty()).then(|| format!("Its query leaves out {}.", lacking.join(", ")))
+}
+
+/// Why a legacy report cannot be connected, if so.
+fn unfit_report(candidate: &Candidate) -> Option<String> {
+    let format = &candidate.export.definition.destination.format;
+    if format != "Parquet" {
+        return Some(format!(
+            "It is a legacy Cost and Usage Report delivered as {format}; this version reads those in Parquet."
+        ));
+    }
+    match candidate.export.health.status.as_deref() {
+        Some("ERROR_PERMISSIONS") => {
+            Some("AWS does not deliver it: the bucket policy does not let it write (ERROR_PERMISSIONS).".to_owned())
+        }
+        Some("ERROR_NO_BUCKET") => Some("AWS does not deliver it: its bucket is gone (ERROR_NO_BUCKET).".to_owned()),
+        _ => None,
+    }
 }
 
 /// The names of the columns that a query delivers; `None` for a query that is not understood, which the files will show.
