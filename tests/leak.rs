@@ -12,7 +12,7 @@ use farthing_engine::principal::Role;
 use farthing_tests::bench::{Bench, Site, grant_of, on_runtimes};
 use farthing_tests::client::Client;
 use farthing_tests::client::in_process::InProcess;
-use farthing_tests::cloud::Cloud;
+use farthing_tests::cloud::{Cloud, Sample};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::Rng;
@@ -120,10 +120,21 @@ async fn compare(scoped: &mut InProcess, bare: &mut InProcess, words: &sql::Word
     );
 }
 
+/// As what kind of export the costs are delivered.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Cur2,
+    Legacy,
+}
+
 /// The two sides, and what they are asked.
-fn both_sides(visible: impl Fn(&Cloud) -> Vec<String>, test: impl AsyncFnOnce(&Bench, &Site, &[String])) {
+fn both_sides(kind: Kind, visible: impl Fn(&Cloud) -> Vec<String>, test: impl AsyncFnOnce(&Bench, &Site, &[String])) {
     on_runtimes(async |runtimes| {
-        let cloud = Cloud::delivered().await;
+        let cloud = Cloud::delivered_of(match kind {
+            Kind::Cur2 => Sample::shared().await,
+            Kind::Legacy => Sample::legacy().await,
+        })
+        .await;
         let visible = visible(&cloud);
         let folder = without::copy(&cloud, &visible);
         let scoped = Site::open(Some(cloud.sandbox.endpoint()), runtimes, |_| {}).await;
@@ -145,12 +156,21 @@ fn seed_and_cases() -> (u64, u64) {
 
 #[test]
 fn unconnected_accounts_influence_nothing() {
+    unconnected_accounts(Kind::Cur2);
+}
+
+#[test]
+fn unconnected_accounts_of_a_legacy_report_influence_nothing() {
+    unconnected_accounts(Kind::Legacy);
+}
+
+fn unconnected_accounts(kind: Kind) {
     let (seed, cases) = seed_and_cases();
     let visible = |cloud: &Cloud| {
         let linked = cloud.sample.linked();
         vec![cloud.sample.payer(), linked[1].clone(), linked[3].clone()]
     };
-    both_sides(visible, async |bench, bare, visible| {
+    both_sides(kind, visible, async |bench, bare, visible| {
         bench.connect(&visible[1..]).await;
         let words = sql::Words::of(&bench.cloud, visible);
         compare(&mut bench.site.admin(), &mut bare.admin(), &words, cases, seed).await;
@@ -159,12 +179,21 @@ fn unconnected_accounts_influence_nothing() {
 
 #[test]
 fn accounts_outside_of_a_grant_influence_nothing() {
+    accounts_outside_of_a_grant(Kind::Cur2);
+}
+
+#[test]
+fn accounts_outside_of_a_grant_on_a_legacy_report_influence_nothing() {
+    accounts_outside_of_a_grant(Kind::Legacy);
+}
+
+fn accounts_outside_of_a_grant(kind: Kind) {
     let (seed, cases) = seed_and_cases();
     let visible = |cloud: &Cloud| {
         let linked = cloud.sample.linked();
         vec![linked[0].clone(), linked[5].clone()]
     };
-    both_sides(visible, async |bench, bare, visible| {
+    both_sides(kind, visible, async |bench, bare, visible| {
         bench.connect(&bench.cloud.sample.linked()).await;
         bench.site.put_login("reader", Role::Reader, grant_of(visible)).await;
         let words = sql::Words::of(&bench.cloud, visible);
@@ -175,8 +204,17 @@ fn accounts_outside_of_a_grant_influence_nothing() {
 
 #[test]
 fn traps_laid_on_hidden_rows_never_spring() {
+    traps_laid_on_hidden_rows(Kind::Cur2);
+}
+
+#[test]
+fn traps_laid_on_hidden_rows_of_a_legacy_report_never_spring() {
+    traps_laid_on_hidden_rows(Kind::Legacy);
+}
+
+fn traps_laid_on_hidden_rows(kind: Kind) {
     let visible = |cloud: &Cloud| vec![cloud.sample.payer(), cloud.sample.linked()[2].clone()];
-    both_sides(visible, async |bench, bare, visible| {
+    both_sides(kind, visible, async |bench, bare, visible| {
         bench.connect(&visible[1..]).await;
         let (mut scoped, mut bare) = (bench.site.admin(), bare.admin());
         for hidden in bench.cloud.sample.accounts().iter().filter(|id| !visible.contains(id)) {

@@ -130,6 +130,7 @@ fn located(bucket: &str, prefix: &str, name: &str) -> ExportLocation {
         },
         prefix: prefix.to_owned(),
         export_name: name.to_owned(),
+        layout: farthing_engine::port::DeliveryLayout::default(),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod run;
 mod setup_guide;
 mod setup_user;
 mod update_credentials;
+mod update_export;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -52,6 +53,7 @@ use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
 pub use setup_guide::SetupGuide;
 pub use setup_user::SetupUser;
 pub use update_credentials::UpdateCredentials;
+pub use update_export::{Turn, UpdateExport};
 
 /// Takes a sentence for the person who waits for a call.
 pub trait Notify: Send + Sync {
@@ -500,6 +502,7 @@ pub struct Coverage {
 /// Every account that occurs in the data of a catalog version: the usage account, or the payer of rows without one.
 pub fn coverage(state: &CatalogState) -> BTreeMap<AccountId, Coverage> {
     let mut found: BTreeMap<AccountId, Coverage> = BTreeMap::new();
+    let excluded = crate::costs::excluded(state);
     for (export_id, periods) in &state.snapshots {
         let root = state
             .document
@@ -507,22 +510,27 @@ pub fn coverage(state: &CatalogState) -> BTreeMap<AccountId, Coverage> {
             .get(export_id)
             .map(|export| &export.location.root);
         for (period, snapshot) in periods {
+            let theirs = excluded.get(export_id).and_then(|periods| periods.get(period));
             for totals in snapshot.owner_totals() {
                 let Some(account) = totals.owner.usage_account.or(totals.owner.payer) else {
                     continue;
                 };
                 let entry = found.entry(account).or_default();
+                match root {
+                    Some(LocationRoot::Folder(_)) => entry.in_folder = true,
+                    _ => entry.in_bucket = true,
+                }
                 if totals.owner.usage_account.is_some() && totals.account_name.is_some() {
                     entry.account_name = totals.account_name;
                 }
                 entry.periods.insert(*period);
+                // What another export delivers too counts once, as in `costs`.
+                if theirs.is_some_and(|theirs| theirs.contains(&totals.owner.payer)) {
+                    continue;
+                }
                 entry.rows += totals.rows;
                 for (currency, amount) in totals.unblended {
                     *entry.unblended.entry(currency).or_insert(Amount::ZERO) += amount;
-                }
-                match root {
-                    Some(LocationRoot::Folder(_)) => entry.in_folder = true,
-                    _ => entry.in_bucket = true,
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! applies the change again. The documents are the only coordination between servers that share a state store. A document
 //! names snapshots that are already durable, so a crash between the two leaves an unnamed snapshot and never a missing one.
 
+pub mod authority;
 pub mod document;
 
 use std::collections::BTreeMap;

@@ -6,9 +6,12 @@
 //! *Authority.* For each payer and billing period exactly one export counts. Two exports hold the same costs when a payer
 //! connects a second export, or when a member account that is connected too exports its own part: its rows carry the same
 //! payer. Of the exports whose snapshot of the period has rows of the payer, the payer's own export wins (a member's holds
-//! only the member's part), then the one that was connected first, then the one with the smaller id. Rows without a payer
-//! count as the payer's whose account connected the export.
+//! only the member's part), then the one that a cut-over names for the month ([`crate::catalog::authority`]), then the one
+//! that was connected first, then the one with the smaller id. Rows without a payer count as the payer's whose account
+//! connected the export. A month that the named export has not delivered stays with the others: a cost is never counted
+//! twice, and none vanishes.
 
+pub mod compare;
 pub mod mapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +23,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 
-use crate::catalog::{Export, Lease};
+use crate::catalog::{CatalogState, Export, Lease};
 use crate::error::Result;
 use crate::execute::datafusion_error;
 use crate::id::{AccountId, BillingPeriod, ExportId};
@@ -32,7 +35,7 @@ use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
 pub const COSTS: &str = "costs";
 
 /// Payers of an export's snapshot that another export is authoritative for; `None` stands for rows without a payer.
-type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>>;
+pub(crate) type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>>;
 
 /// The plan of `costs` in one catalog version and scope.
 pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
@@ -132,8 +135,16 @@ fn payers_of(snapshot: &Snapshot) -> BTreeSet<Option<AccountId>> {
         .collect()
 }
 
+/// Whether any row of the snapshot counts, given what [`excluded`] says.
+pub(crate) fn counts(excluded: &Excluded, snapshot: &Snapshot) -> bool {
+    let theirs = excluded
+        .get(&snapshot.export)
+        .and_then(|periods| periods.get(&snapshot.period));
+    theirs.is_none_or(|theirs| *theirs != payers_of(snapshot))
+}
+
 /// What each export leaves to others.
-fn excluded(lease: &Lease) -> Excluded {
+pub(crate) fn excluded(lease: &CatalogState) -> Excluded {
     // Who could be authoritative, and as what the payer appears in its rows.
     type Candidates<'a> = Vec<(&'a Export, Option<AccountId>)>;
     let mut candidates: BTreeMap<(AccountId, BillingPeriod), Candidates<'_>> = BTreeMap::new();
@@ -150,7 +161,18 @@ fn excluded(lease: &Lease) -> Excluded {
     }
     let mut excluded = Excluded::new();
     for ((payer, period), exports) in candidates {
-        let rank = |export: &Export| (export.account != payer, export.connected_at, export.id.clone());
+        let named = |export: &Export| {
+            let authority = lease.document.authority.get(&export.account);
+            authority.and_then(|authority| authority.holder(period)) == Some(&export.id)
+        };
+        let rank = |export: &Export| {
+            (
+                export.account != payer,
+                !named(export),
+                export.connected_at,
+                export.id.clone(),
+            )
+        };
         let Some(winner) = exports
             .iter()
             .map(|(export, _)| *export)

@@ -9,7 +9,7 @@
 //! dropped at any await; what is durable by then stays consistent.
 
 mod columns;
-mod delivery;
+pub(crate) mod delivery;
 mod period;
 pub(crate) mod pinned;
 mod rewrite;
@@ -32,12 +32,12 @@ use object_store::path::Path;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Account, Catalog, Export, Lease};
+use crate::catalog::{Account, Catalog, Change, Export, ExportKind, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::{History, Ids};
 use crate::id::{BillingPeriod, CatalogVersion, ExportId};
 use crate::limit::Limits;
-use crate::port::{Clock, Credential, ExportSource, LocationReport};
+use crate::port::{Clock, Credential, DeliveryLayout, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
 pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
 use run::{Ending, Recorder};
@@ -231,9 +231,9 @@ impl Importer {
                     .with_hint("system.exports lists the exports that are connected."),
             );
         };
-        let import = Import {
+        let mut import = Import {
             importer: self,
-            export: entry,
+            export: entry.clone(),
             credential: credential_of(&lease, entry),
             lease: &lease,
             progress,
@@ -275,7 +275,7 @@ fn cancelled() -> Error {
 struct Import<'a> {
     importer: &'a Importer,
     lease: &'a Lease,
-    export: &'a Export,
+    export: Export,
     credential: Credential,
     progress: &'a dyn ImportProgress,
     cancel: &'a CancellationToken,
@@ -283,8 +283,8 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn run(&self) -> Result<BTreeMap<BillingPeriod, PeriodOutcome>> {
-        let report = self.probe().await?;
+    async fn run(&mut self) -> Result<BTreeMap<BillingPeriod, PeriodOutcome>> {
+        let mut report = self.probe().await?;
         let known: BTreeSet<BillingPeriod> = self
             .lease
             .snapshots
@@ -293,6 +293,15 @@ impl Import<'_> {
             .flat_map(BTreeMap::keys)
             .copied()
             .collect();
+        if !report.periods.is_empty() && report.layout != self.export.location.layout {
+            if known.is_empty() {
+                self.adopt(report.layout).await?;
+            } else {
+                // What lies there now is another export than the one that was imported.
+                report.periods.clear();
+            }
+        }
+        let this: &Self = self;
         let listed: BTreeSet<BillingPeriod> = report.periods.iter().copied().collect();
         let mut outcomes = BTreeMap::new();
         for gone in known.difference(&listed) {
@@ -304,7 +313,7 @@ impl Import<'_> {
         }
         if listed.is_empty() {
             if known.is_empty() {
-                let message = not_delivered(self.export, &report);
+                let message = not_delivered(&self.export, &report);
                 self.end_as_a_whole(&Ending::Waiting(message)).await;
             }
             return Ok(outcomes);
@@ -316,12 +325,28 @@ impl Import<'_> {
             .await;
         // Newest first: it is what people look at.
         let imported: Vec<(BillingPeriod, PeriodOutcome)> = stream::iter(listed.into_iter().rev())
-            .map(|period| async move { (period, self.period(period).await) })
+            .map(|period| async move { (period, this.period(period).await) })
             .buffer_unordered(self.importer.limits.import_parallelism.max(1))
             .collect()
             .await;
         outcomes.extend(imported);
         Ok(outcomes)
+    }
+
+    /// An export that was connected before its first delivery turns out to be of the other kind.
+    async fn adopt(&mut self, layout: DeliveryLayout) -> Result<()> {
+        let mut export = self.export.clone();
+        export.kind = ExportKind::of_layout(layout);
+        export.location.layout = layout;
+        self.importer
+            .catalog
+            .publish(&[Change::SetKind {
+                export: export.id.clone(),
+                layout,
+            }])
+            .await?;
+        self.export = export;
+        Ok(())
     }
 
     /// The first look, which decides whether anything can be tried.

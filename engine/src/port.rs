@@ -88,6 +88,25 @@ pub struct Identity {
     pub arn: String,
 }
 
+/// How deliveries lie below an [`ExportLocation`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryLayout {
+    /// AWS Data Exports: `data/` and `metadata/`, each with a folder for every partition.
+    #[default]
+    DataExports,
+    /// The legacy Cost and Usage Report: a folder `YYYYMMDD-YYYYMMDD/` for every period, and with Athena integration the data
+    /// in `<report>/year=YYYY/month=M/`.
+    LegacyReport,
+}
+
+impl DeliveryLayout {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_data_exports(&self) -> bool {
+        *self == Self::DataExports
+    }
+}
+
 /// Where an export is delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ExportLocation {
@@ -97,6 +116,9 @@ pub struct ExportLocation {
     pub prefix: String,
     /// The export's name in AWS.
     pub export_name: String,
+    /// How deliveries lie below it. Until one was seen, that of Data Exports is assumed.
+    #[serde(default, skip_serializing_if = "DeliveryLayout::is_data_exports")]
+    pub layout: DeliveryLayout,
 }
 
 /// The bucket or folder of an [`ExportLocation`].
@@ -115,7 +137,7 @@ pub enum LocationRoot {
 }
 
 impl ExportLocation {
-    /// The key below which `data/` and `metadata/` lie: prefix and export name.
+    /// The key below which everything of the export lies: prefix and export name.
     pub fn base_key(&self) -> String {
         if self.prefix.is_empty() {
             self.export_name.clone()
@@ -145,6 +167,8 @@ impl ExportLocation {
 pub struct LocationReport {
     /// The bucket's Region where AWS names it.
     pub region: Option<String>,
+    /// How the deliveries lie that were found; that of the location where there are none.
+    pub layout: DeliveryLayout,
     /// The periods that have a manifest, in ascending order.
     pub periods: Vec<BillingPeriod>,
     /// Where there is none: the folders one level up, so that a wrong prefix can be told from an early connection.

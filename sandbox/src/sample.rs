@@ -1,4 +1,5 @@
-//! The sample organisation: a believable AWS organisation and its CUR 2.0 export, generated from a seed.
+//! The sample organisation: a believable AWS organisation and its export, generated from a seed: CUR 2.0, or the same costs as
+//! a legacy report.
 //!
 //! [`SampleSpec`] says how large it is and how it is delivered; [`deliver`] writes it month by month into an object
 //! store that is rooted at the bucket, data files first and manifest last; [`deliver_restated`] delivers one month again
@@ -31,6 +32,7 @@ mod organisation;
 mod parquet_file;
 mod random;
 mod rows;
+mod shape;
 mod totals;
 mod upload;
 
@@ -70,6 +72,15 @@ pub enum DeliveryMode {
     CreateNew,
 }
 
+/// As what kind of export the costs are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportForm {
+    /// AWS Data Exports, CUR 2.0.
+    Cur2,
+    /// The legacy Cost and Usage Report in Parquet, with Athena's column names and folders.
+    LegacyParquet,
+}
+
 /// Which delivery of a month is generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -101,6 +112,8 @@ pub struct SampleSpec {
     pub rows_per_file: u64,
     /// Physical type of timestamps.
     pub timestamps: TimestampEncoding,
+    /// Kind of export.
+    pub form: ExportForm,
     /// Overwrite or create new.
     pub overwrite: DeliveryMode,
     /// Bucket name, for the manifest's URIs.
@@ -138,6 +151,7 @@ impl SampleSpec {
             rows,
             rows_per_file: 1_000_000,
             timestamps: TimestampEncoding::Int64Millis,
+            form: ExportForm::Cur2,
             overwrite: DeliveryMode::Overwrite,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
@@ -161,6 +175,12 @@ impl SampleSpec {
     /// The same in another delivery mode.
     pub fn with_mode(mut self, mode: DeliveryMode) -> Self {
         self.overwrite = mode;
+        self
+    }
+
+    /// The same costs as another kind of export.
+    pub fn with_form(mut self, form: ExportForm) -> Self {
+        self.form = form;
         self
     }
 
@@ -224,6 +244,11 @@ impl SampleSpec {
                 "export name '{}': give letters, digits, '-', '_' or '.'",
                 self.export_name
             )
+        } else if self.form == ExportForm::LegacyParquet
+            && (self.overwrite == DeliveryMode::CreateNew || self.prefix.is_empty())
+        {
+            // AWS offers Parquet with the Athena integration alone, which overwrites and needs a prefix.
+            "a legacy report in Parquet: give a prefix and overwrite mode".to_owned()
         } else if !whole_prefix {
             format!(
                 "prefix '{}': leave out the slash at its start or end, and empty parts",

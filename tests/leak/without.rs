@@ -36,7 +36,7 @@ pub fn copy(cloud: &Cloud, visible: &[String]) -> TempDir {
             .sample
             .objects
             .iter()
-            .filter(|(key, _)| key.contains("/metadata/") == manifests)
+            .filter(|(key, _)| key.ends_with("-Manifest.json") == manifests)
         {
             let path = folder.path().join(key);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -49,7 +49,12 @@ fn an_export_is_found_if_it_is_the_only_one_that_fits() {
             "{}",
             candidates.text()
         );
-        assert_eq!(candidates.rows[1], row("legacy", "unfit", "f"), "{}", candidates.text());
+        assert_eq!(
+            candidates.rows[1],
+            row("legacy", "limited", "f"),
+            "{}",
+            candidates.text()
+        );
 
         bench.ask(&make("second", "second")).await;
         let several = bench.refused(&find).await;

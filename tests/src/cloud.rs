@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use farthing_sandbox::aws::{AccessKey, RequestRecord, Sandbox, SandboxSpec};
-use farthing_sandbox::sample::{ControlTotals, SampleSpec, Silent, YearMonth, deliver, deliver_restated};
+use farthing_sandbox::sample::{ControlTotals, ExportForm, SampleSpec, Silent, YearMonth, deliver, deliver_restated};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -52,6 +52,13 @@ impl Sample {
     pub async fn shared() -> &'static Self {
         static SAMPLE: OnceCell<Sample> = OnceCell::const_new();
         SAMPLE.get_or_init(|| Self::generate(Self::spec())).await
+    }
+
+    /// The same costs as a legacy report, at the same place.
+    pub async fn legacy() -> &'static Self {
+        static SAMPLE: OnceCell<Sample> = OnceCell::const_new();
+        let spec = Self::spec().with_form(ExportForm::LegacyParquet);
+        SAMPLE.get_or_init(|| Self::generate(spec)).await
     }
 
     /// A sample of one's own.
@@ -145,7 +152,11 @@ pub struct Cloud {
 impl Cloud {
     /// The organisation with an empty bucket.
     pub async fn empty() -> Self {
-        let sample = Sample::shared().await;
+        Self::empty_for(Sample::shared().await).await
+    }
+
+    /// The same for another sample of the same organisation.
+    pub async fn empty_for(sample: &'static Sample) -> Self {
         let sandbox = Sandbox::start(SandboxSpec::in_memory()).await.unwrap();
         let mut keys = BTreeMap::new();
         for (number, account) in sample.spec.organisation().accounts().enumerate() {
@@ -168,7 +179,12 @@ impl Cloud {
 
     /// The organisation with its export delivered.
     pub async fn delivered() -> Self {
-        let cloud = Self::empty().await;
+        Self::delivered_of(Sample::shared().await).await
+    }
+
+    /// The same with another sample of the same organisation.
+    pub async fn delivered_of(sample: &'static Sample) -> Self {
+        let cloud = Self::empty_for(sample).await;
         cloud.deliver(cloud.sample, |_| true).await;
         cloud
     }
@@ -178,7 +194,7 @@ impl Cloud {
         let store = self.sandbox.store(BUCKET).unwrap();
         for manifests in [false, true] {
             for (key, bytes) in &sample.objects {
-                if wanted(key) && key.contains("/metadata/") == manifests {
+                if wanted(key) && key.ends_with("-Manifest.json") == manifests {
                     let path = Path::parse(key).unwrap();
                     store.put(&path, PutPayload::from(bytes.clone())).await.unwrap();
                 }

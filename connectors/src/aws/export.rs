@@ -1,7 +1,8 @@
 //! Reads exports where AWS delivers them: an S3 bucket, or a folder that holds a copy.
 //!
 //! Which files are data is only ever read from manifests. Listing finds which periods have been delivered, in the folders
-//! of the form `<base>/metadata/BILLING_PERIOD=YYYY-MM/`.
+//! of the form `<base>/metadata/BILLING_PERIOD=YYYY-MM/`, or `<base>/YYYYMMDD-YYYYMMDD/` of a legacy report. Which of the two
+//! it is, the folders say; the location's own layout is looked for first.
 
 pub(crate) mod bucket;
 mod folder;
@@ -18,8 +19,8 @@ use chrono::{DateTime, Utc};
 use farthing_engine::error::{Error, ErrorKind, Result};
 use farthing_engine::id::BillingPeriod;
 use farthing_engine::port::{
-    Credential, DeliveredManifest, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
-    SecretRef,
+    Credential, DeliveredManifest, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot,
+    ManifestAnswer, SecretRef,
 };
 use object_store::ObjectStore;
 
@@ -38,7 +39,7 @@ pub struct AwsExportSource {
     clients: Arc<AwsClients>,
     regions: Arc<RegionMemory>,
     /// The manifest's key of a location and period, where it is known: the common case needs no listing then.
-    manifest_keys: Memory<(String, BillingPeriod), String>,
+    manifest_keys: Memory<(String, DeliveryLayout, BillingPeriod), String>,
     /// Stores that are open for a stored key, so that connections are kept between statements.
     stores: Memory<(String, Option<String>, SecretRef), Arc<dyn ObjectStore>>,
 }
@@ -81,20 +82,23 @@ impl AwsExportSource {
         period: BillingPeriod,
         known_e_tag: Option<&str>,
     ) -> Result<Option<(String, Read)>> {
-        let memory_key = (location.uri(), period);
-        let likely = self
-            .manifest_keys
-            .get(&memory_key)
-            .unwrap_or_else(|| layout::manifest_key(location, &layout::partition_folder(period)));
-        match root.read(&likely, known_e_tag).await? {
-            Read::Absent => {}
-            answer => {
-                self.manifest_keys.put(memory_key, likely.clone());
-                return Ok(Some((likely, answer)));
+        let memory_key = (location.uri(), location.layout, period);
+        let mut likely = layout::manifest_keys(location, period);
+        if let Some(known) = self.manifest_keys.get(&memory_key) {
+            likely.retain(|key| *key != known);
+            likely.insert(0, known);
+        }
+        for key in likely {
+            match root.read(&key, known_e_tag).await? {
+                Read::Absent => {}
+                answer => {
+                    self.manifest_keys.put(memory_key, key.clone());
+                    return Ok(Some((key, answer)));
+                }
             }
         }
-        for folder in root.list(&layout::metadata_prefix(location)).await?.folders {
-            if layout::period_of_folder(&folder) != Some(period) {
+        for folder in root.list(&layout::periods_prefix(location)).await?.folders {
+            if layout::period_of_folder(location.layout, &folder) != Some(period) {
                 continue;
             }
             let objects = root.list(&folder).await?.objects;
@@ -112,6 +116,40 @@ impl AwsExportSource {
         }
         Ok(None)
     }
+
+    /// The periods that are delivered in the location's layout.
+    async fn periods(&self, root: &dyn DeliveryRoot, location: &ExportLocation) -> Result<Vec<BillingPeriod>> {
+        let listed = root.list(&layout::periods_prefix(location)).await?;
+        let mut periods: Vec<BillingPeriod> = listed
+            .folders
+            .iter()
+            .filter_map(|folder| layout::period_of_folder(location.layout, folder))
+            .collect();
+        let athena = layout::athena_prefix(location);
+        let is_legacy = location.layout == DeliveryLayout::LegacyReport;
+        // AWS writes the manifest to both places; a copy of the data alone has one of them.
+        if is_legacy && periods.is_empty() && listed.folders.contains(&athena) {
+            let years = root.list(&athena).await?.folders;
+            for year in years.into_iter().filter(|folder| layout::is_year_folder(folder)) {
+                let months = root.list(&year).await?.folders;
+                periods.extend(
+                    months
+                        .iter()
+                        .filter_map(|folder| layout::period_of_athena_folder(folder)),
+                );
+            }
+        }
+        periods.sort_unstable();
+        periods.dedup();
+        // The newest manifest is read, so that a key that may list and not read is told now and not at the first import.
+        while let Some(newest) = periods.last() {
+            if self.find_manifest(root, location, *newest, None).await?.is_some() {
+                break;
+            }
+            periods.pop();
+        }
+        Ok(periods)
+    }
 }
 
 impl std::fmt::Debug for AwsExportSource {
@@ -127,24 +165,17 @@ impl ExportSource for AwsExportSource {
     async fn probe(&self, location: &ExportLocation, credential: &Credential) -> Result<LocationReport> {
         let root = self.root(location, credential).await?;
         root.check().await?;
-        let metadata = root.list(&layout::metadata_prefix(location)).await?;
-        let mut periods: Vec<BillingPeriod> = metadata
-            .folders
-            .iter()
-            .filter_map(|folder| layout::period_of_folder(folder))
-            .collect();
-        periods.sort_unstable();
-        periods.dedup();
-        // The newest manifest is read, so that a key that may list and not read is told now and not at the first import.
-        while let Some(newest) = periods.last() {
-            if self
-                .find_manifest(root.as_ref(), location, *newest, None)
-                .await?
-                .is_some()
-            {
-                break;
+        let mut found = location.layout;
+        let mut periods = self.periods(root.as_ref(), location).await?;
+        if periods.is_empty() {
+            let other = ExportLocation {
+                layout: other_layout(location.layout),
+                ..location.clone()
+            };
+            periods = self.periods(root.as_ref(), &other).await?;
+            if !periods.is_empty() {
+                found = other.layout;
             }
-            periods.pop();
         }
         let folders_nearby = if periods.is_empty() {
             folders_nearby(root.as_ref(), location).await
@@ -153,6 +184,7 @@ impl ExportSource for AwsExportSource {
         };
         Ok(LocationReport {
             region: root.region(),
+            layout: found,
             periods,
             folders_nearby,
         })
@@ -201,6 +233,13 @@ impl ExportSource for AwsExportSource {
         let store = root.open()?;
         self.stores.put(cache_key, Arc::clone(&store));
         Ok(store)
+    }
+}
+
+fn other_layout(layout: DeliveryLayout) -> DeliveryLayout {
+    match layout {
+        DeliveryLayout::DataExports => DeliveryLayout::LegacyReport,
+        DeliveryLayout::LegacyReport => DeliveryLayout::DataExports,
     }
 }
 

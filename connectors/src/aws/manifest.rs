@@ -27,7 +27,7 @@ pub struct Origin<'a> {
     pub uri: &'a str,
     /// The connected bucket; `None` for a folder.
     pub bucket: Option<&'a str>,
-    /// The key below which the connected location has `data/` and `metadata/`.
+    /// The key below which everything of the connected location lies.
     pub base_key: &'a str,
 }
 
@@ -99,7 +99,7 @@ fn parse_data_export(document: &Document, files: &Value, origin: &Origin<'_>) ->
     let foreign_bucket = foreign_bucket(&buckets, origin)?;
     Ok(Manifest {
         execution_id: text_of(document.execution_id.as_ref()),
-        files: place(&keys, foreign_bucket.is_some(), origin)?,
+        files: place(&keys, below_data, foreign_bucket.is_some(), origin)?,
         foreign_bucket,
         columns: columns_of(document, |_, name| name.to_owned(), origin)?,
     })
@@ -119,7 +119,7 @@ fn parse_legacy(document: &Document, keys: &Value, origin: &Origin<'_>) -> Resul
     };
     Ok(Manifest {
         execution_id: text_of(document.assembly_id.as_ref()),
-        files: place(&keys, foreign_bucket.is_some(), origin)?,
+        files: place(&keys, below_report, foreign_bucket.is_some(), origin)?,
         foreign_bucket,
         columns: columns_of(document, named, origin)?,
     })
@@ -140,8 +140,14 @@ fn foreign_bucket(named: &BTreeSet<&str>, origin: &Origin<'_>) -> Result<Option<
 }
 
 /// The keys as they are to be read. In the bucket that AWS delivers to they stand as they are. In a copy (another
-/// bucket, or a folder) a key outside the connected location is taken to lie in it, from its `data/` on.
-fn place(keys: &[&str], foreign: bool, origin: &Origin<'_>) -> Result<Vec<String>> {
+/// bucket, or a folder) a key outside the connected location is taken to lie in it, with that part of the key that `below`
+/// finds to be the export's own.
+fn place(
+    keys: &[&str],
+    below: impl Fn(&str) -> Option<&str>,
+    foreign: bool,
+    origin: &Origin<'_>,
+) -> Result<Vec<String>> {
     let copied = foreign || origin.bucket.is_none();
     let inside = format!("{}/", origin.base_key);
     keys.iter()
@@ -155,13 +161,40 @@ fn place(keys: &[&str], foreign: bool, origin: &Origin<'_>) -> Result<Vec<String
             if !copied || key.starts_with(&inside) {
                 return Ok((*key).to_owned());
             }
-            let below = match key.rfind("/data/") {
-                Some(start) => key.get(start + 1..),
-                None => key.starts_with("data/").then_some(*key),
-            };
-            Ok(below.map_or_else(|| (*key).to_owned(), |below| format!("{inside}{below}")))
+            Ok(below(key).map_or_else(|| (*key).to_owned(), |below| format!("{inside}{below}")))
         })
         .collect()
+}
+
+/// The part of a Data Exports key from `data/` on.
+fn below_data(key: &str) -> Option<&str> {
+    match key.rfind("/data/") {
+        Some(start) => key.get(start + 1..),
+        None => key.starts_with("data/").then_some(key),
+    }
+}
+
+/// The part of a legacy key below the report's folder: from `YYYYMMDD-YYYYMMDD/` on, or with Athena integration from the
+/// folder above `year=YYYY/` on, which has the report's name again.
+fn below_report(key: &str) -> Option<&str> {
+    let mut start = 0;
+    let mut above = 0;
+    for segment in key.split_inclusive('/') {
+        let name = segment.trim_end_matches('/');
+        if name.starts_with("year=") {
+            return key.get(above..);
+        }
+        let is_date = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+        if name
+            .split_once('-')
+            .is_some_and(|(from, to)| is_date(from) && is_date(to))
+        {
+            return key.get(start..);
+        }
+        above = start;
+        start += segment.len();
+    }
+    None
 }
 
 fn columns_of<F>(document: &Document, named: F, origin: &Origin<'_>) -> Result<Vec<ManifestColumn>>
@@ -177,17 +210,19 @@ where
     if columns.len() > MAX_COLUMNS {
         return Err(broken(origin, &format!("it names more than {MAX_COLUMNS} columns")));
     }
-    columns
-        .iter()
-        .map(|column| {
-            let field = |name: &str| column.get(name).and_then(Value::as_str);
-            let name = field("name").ok_or_else(|| broken(origin, "one of its columns has no name"))?;
-            Ok(ManifestColumn {
-                name: named(field("category"), name),
-                r#type: field("type").unwrap_or_default().to_owned(),
-            })
-        })
-        .collect()
+    let mut found: Vec<ManifestColumn> = Vec::with_capacity(columns.len());
+    let mut seen = BTreeSet::new();
+    for column in columns {
+        let field = |name: &str| column.get(name).and_then(Value::as_str);
+        let name = field("name").ok_or_else(|| broken(origin, "one of its columns has no name"))?;
+        let name = named(field("category"), name);
+        // Where two names become one in the files, AWS merges the columns.
+        if seen.insert(name.clone()) {
+            let r#type = field("type").unwrap_or_default().to_owned();
+            found.push(ManifestColumn { name, r#type });
+        }
+    }
+    Ok(found)
 }
 
 /// A category or name of a legacy column as it stands in Parquet files, by the rules that the CUR user guide gives for

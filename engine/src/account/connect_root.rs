@@ -67,6 +67,7 @@ impl Connections {
         if let (LocationRoot::Bucket { region, .. }, Some(found)) = (&mut location.root, &report.region) {
             *region = Some(found.clone());
         }
+        location.layout = report.layout;
         run.push(location_step(&location, &report));
         if report.periods.is_empty() {
             caller
@@ -91,6 +92,10 @@ impl Connections {
         let export = ExportId::of_export_name(&location.export_name)?;
         if let Some(present) = lease.document.exports.get(&export) {
             check_present(present, &location, account, request.replace)?;
+            if report.periods.is_empty() && same_place(&present.location, &location) {
+                // Nothing to see at present, so what was seen before stands.
+                location.layout = present.location.layout;
+            }
         }
         Ok(Plan {
             lease,
@@ -170,7 +175,7 @@ impl Connections {
                 nearby => format!("Folders there: {}. Or give account_id => '<payer>'.", nearby.join(", ")),
             }));
         };
-        let account = payer::read(self.source.as_ref(), location, credential, *period).await?;
+        let account = payer::read(self.source.as_ref(), &self.importer, location, credential, *period).await?;
         run.push(
             Step::new(Action::Check, "bill_payer_account_id".to_owned(), Status::Ok)
                 .detail(format!("The data names account {account} as payer.")),
@@ -204,7 +209,7 @@ impl Connections {
         let export = Export {
             id: plan.export.clone(),
             account: plan.account,
-            kind: ExportKind::Cur2,
+            kind: ExportKind::of_layout(plan.location.layout),
             location: plan.location.clone(),
             connected_at: present.map_or(now, |present| present.connected_at),
         };

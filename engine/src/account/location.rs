@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::port::{ExportLocation, LocationRoot};
+use crate::port::{DeliveryLayout, ExportLocation, LocationRoot};
 
 /// The parts of a location as a call gives them; any of them may be missing.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ impl LocationParts {
     }
 
     /// The location that the parts name. A URI may end with the export's folder, with something below it
-    /// (`data`, `metadata`), or, if the export is named apart, with the prefix alone, as the AWS console shows it.
+    /// (`data`, `metadata`, a period of a legacy report), or, if the export is named apart, with the prefix alone, as the AWS console shows it.
     pub fn resolve(&self) -> Result<ExportLocation> {
         match &self.location {
             Some(location) => self.resolve_uri(location),
@@ -77,6 +77,7 @@ impl LocationParts {
                     root: LocationRoot::Folder(PathBuf::from(format!("/{folder}"))),
                     prefix: String::new(),
                     export_name: name,
+                    layout: DeliveryLayout::default(),
                 })
             }
             other => Err(bad(&format!("the scheme {other} is not read"))),
@@ -86,9 +87,13 @@ impl LocationParts {
     /// Splits a path into what is before the export's folder and the export's name.
     fn split_path(&self, path: &str) -> Option<(String, String)> {
         let mut segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
-        let below = segments.iter().position(|s| matches!(*s, "data" | "metadata"));
-        if let Some(at) = below.filter(|at| *at > 0) {
+        if let Some(at) = (1..segments.len()).find(|at| is_below_export(&segments[*at..])) {
+            let of_athena = segments[at].starts_with("year=");
             segments.truncate(at);
+            // A legacy report with Athena integration has its name twice in the keys of its data.
+            if of_athena && segments.len() > 1 && segments.last() == segments.get(segments.len() - 2) {
+                segments.pop();
+            }
         }
         match &self.export_name {
             Some(name) => {
@@ -115,7 +120,23 @@ impl LocationParts {
             root,
             prefix,
             export_name,
+            layout: DeliveryLayout::default(),
         })
+    }
+}
+
+/// Whether these last segments of a path are what AWS makes below an export's folder. A folder of the user's own may have
+/// such a name too; what follows tells.
+fn is_below_export(segments: &[&str]) -> bool {
+    let is_date = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match segments {
+        ["data" | "metadata"] => true,
+        ["data" | "metadata", partition, ..] => partition.contains('='),
+        [year, ..] if year.starts_with("year=") => true,
+        [period] | [period, _] => period
+            .split_once('-')
+            .is_some_and(|(from, to)| is_date(from) && is_date(to)),
+        _ => false,
     }
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::authority::Authority;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, BillingPeriod, CatalogVersion, ExportId, SnapshotId};
-use crate::port::{AssumedRole, Credential, ExportLocation, SecretRef};
+use crate::port::{AssumedRole, Credential, DeliveryLayout, ExportLocation, SecretRef};
 use crate::principal::Login;
 
 /// The version of the document's form.
@@ -68,6 +69,26 @@ impl Account {
 pub enum ExportKind {
     /// AWS Data Exports, table `COST_AND_USAGE_REPORT`.
     Cur2,
+    /// The legacy Cost and Usage Report.
+    Cur,
+}
+
+impl ExportKind {
+    /// The kind of export that is delivered in this layout.
+    pub fn of_layout(layout: DeliveryLayout) -> Self {
+        match layout {
+            DeliveryLayout::DataExports => Self::Cur2,
+            DeliveryLayout::LegacyReport => Self::Cur,
+        }
+    }
+
+    /// The word in `system.exports`, and in the argument `kind` of procedures.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cur2 => "cur2",
+            Self::Cur => "cur",
+        }
+    }
 }
 
 /// An export: one stream of billing files.
@@ -118,6 +139,9 @@ pub struct CatalogDocument {
     /// one template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Which export counts for an account from which month on, where somebody has said so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub authority: BTreeMap<AccountId, Authority>,
 }
 
 /// A change to the catalog, small enough to be applied again after a lost race.
@@ -130,6 +154,13 @@ pub enum Change {
     /// Adds an export or replaces its entry. What is kept of it comes back; what is kept of another export of this name is
     /// forgotten.
     PutExport(Export),
+    /// Notes what an export turned out to be when AWS delivered it first. One that is gone stays gone.
+    SetKind {
+        /// The export.
+        export: ExportId,
+        /// How its deliveries lie, which tells the kind.
+        layout: DeliveryLayout,
+    },
     /// Removes an export and what it imported, and what is kept of it.
     RemoveExport(ExportId),
     /// Disconnects an export and keeps what it imported.
@@ -147,6 +178,26 @@ pub enum Change {
     PutLogin(Login),
     /// Removes a login.
     RemoveLogin(String),
+    /// From `period` on, `to` counts in `costs` where until now `from` did, which is the same account's.
+    CutOver {
+        /// The account of both exports.
+        account: AccountId,
+        /// The export that counts before.
+        from: ExportId,
+        /// The export that counts from then on.
+        to: ExportId,
+        /// The first month of the new one.
+        period: BillingPeriod,
+    },
+    /// Takes a cut-over back.
+    GiveBack {
+        /// The account of both exports.
+        account: AccountId,
+        /// The export that counts again.
+        from: ExportId,
+        /// The export that does not any more.
+        to: ExportId,
+    },
     /// Keeps the external id of roles. One that is kept already stays.
     PutExternalId(String),
 }
@@ -173,10 +224,11 @@ impl CatalogDocument {
             kept: BTreeMap::new(),
             logins: BTreeMap::new(),
             external_id: None,
+            authority: BTreeMap::new(),
         }
     }
 
-    /// Applies one change. Removing what is gone is no error; a snapshot of an export that is gone is.
+    /// Applies one change. Removing what is gone is no error; a snapshot of an export that is gone is, and so is a cut-over.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::PutAccount(account) => {
@@ -191,10 +243,17 @@ impl CatalogDocument {
                     self.snapshots.entry(export.id.clone()).or_insert(kept.snapshots);
                 }
             }
+            Change::SetKind { export, layout } => {
+                if let Some(export) = self.exports.get_mut(export) {
+                    export.kind = ExportKind::of_layout(*layout);
+                    export.location.layout = *layout;
+                }
+            }
             Change::RemoveExport(id) => {
                 self.exports.remove(id);
                 self.snapshots.remove(id);
                 self.kept.remove(id);
+                self.authority.retain(|_, authority| authority.forget(id));
             }
             Change::KeepExport(id) => {
                 if let Some(export) = self.exports.remove(id) {
@@ -207,12 +266,7 @@ impl CatalogDocument {
                 period,
                 snapshot,
             } => {
-                if !self.exports.contains_key(export) {
-                    return Err(Error::new(
-                        ErrorKind::Missing,
-                        format!("the export {export} was removed meanwhile"),
-                    ));
-                }
+                self.still_there(export)?;
                 self.snapshots
                     .entry(export.clone())
                     .or_default()
@@ -224,10 +278,36 @@ impl CatalogDocument {
             Change::RemoveLogin(name) => {
                 self.logins.remove(name);
             }
+            Change::CutOver {
+                account,
+                from,
+                to,
+                period,
+            } => {
+                self.still_there(from)?;
+                self.still_there(to)?;
+                self.authority.entry(*account).or_default().cut_over(from, to, *period);
+            }
+            Change::GiveBack { account, from, to } => {
+                self.still_there(from)?;
+                if let Some(authority) = self.authority.get_mut(account) {
+                    authority.give_back(from, to);
+                }
+            }
             Change::PutExternalId(external_id) => {
                 self.external_id.get_or_insert_with(|| external_id.clone());
             }
         }
         Ok(())
+    }
+
+    fn still_there(&self, export: &ExportId) -> Result<()> {
+        match self.exports.contains_key(export) {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::Missing,
+                format!("the export {export} was removed meanwhile"),
+            )),
+        }
     }
 }

@@ -1,8 +1,14 @@
-//! The columns of `costs` and where CUR 2.0 has them: one entry per column, in the order of the table.
+//! The columns of `costs` and where CUR 2.0 and legacy reports have them: one entry per column, in the order of the table.
 //!
 //! Sources and rules are those of the reference, sections 5.2, 5.3 and 5.10. Text that is blank in the files is NULL here
 //! (section 2.8). Where an export lacks a source column, the column is NULL of its type.
+//!
+//! A legacy report in Parquet names its columns as CUR 2.0 does (section 5.9), save for the four maps: where CUR 2.0 has
+//! `product`, `discount`, `resource_tags` and `cost_category`, it has one column for each key, `resource_tags_user_env` for
+//! `resource_tags['user_env']`. Which of the two an export has, its columns say, so that an export whose query makes columns
+//! of map entries is read as well.
 
+mod gather;
 mod source;
 
 use std::sync::Arc;
@@ -119,12 +125,12 @@ columns! {
         "When the charge ends, exclusive. From line_item_usage_end_date.";
     availability_zone Text |s| Ok(s.text("line_item_availability_zone")),
         "From line_item_availability_zone.";
-    region_id Text |s| Ok(s.text("product_region_code")),
-        "From product_region_code.";
+    region_id Text |s| Ok(s.region_id()),
+        "From product_region_code; in older legacy reports from product_region.";
     region_name Text |s| Ok(s.first(&["product_location", "product_from_location"])),
         "From product_location, else product_from_location.";
     service_name Text |s| s.service_name(),
-        "The product's name. From product['product_name'], else line_item_product_code.";
+        "The product's name. From product['product_name'] (legacy: product_product_name), else line_item_product_code.";
     resource_id Text |s| Ok(s.text("line_item_resource_id")),
         "The id or ARN as AWS delivers it. From line_item_resource_id; needs an export with resource ids.";
     sku_id Text |s| Ok(s.text("product_sku")),
@@ -169,8 +175,8 @@ columns! {
         "What is charged: the unblended cost. Its sums equal the invoice. From line_item_unblended_cost.";
     effective_cost Money |s| s.amortized(Basis::Net),
         "The net amortised cost: commitment fees spread over the usage they cover, after discounts. The same as x_net_amortized_cost.";
-    tags Map |s| Ok(s.map("resource_tags")),
-        "Resource tags by normalised key. From resource_tags.";
+    tags Map |s| Ok(s.resource_tags()),
+        "Resource tags by normalised key, user_env for the tag Env. From resource_tags; legacy: from the columns resource_tags_*.";
     x_billing_period Text |s| Ok(s.billing_period()),
         "The billing period as text, YYYY-MM. A condition on it decides which files are read.";
     x_line_item_type Text |s| Ok(s.text(source::LINE_ITEM_TYPE)),
@@ -199,16 +205,16 @@ columns! {
         "From pricing_public_on_demand_cost.";
     x_discount_total Money |s| Ok(s.amount("discount_total_discount")),
         "The discounts of the row; already part of the net costs. From discount_total_discount.";
-    x_cost_categories Map |s| Ok(s.map("cost_category")),
-        "From cost_category.";
-    x_discounts Map |s| Ok(s.map("discount")),
-        "Discounts by kind, as text. From discount.";
+    x_cost_categories Map |s| Ok(s.cost_categories()),
+        "Cost categories by normalised name. From cost_category; legacy: from the columns cost_category_*.";
+    x_discounts Map |s| Ok(s.discounts()),
+        "Discounts by kind, as text. From discount; legacy: from the columns discount_*.";
     x_tags Map |s| Ok(s.map("tags")),
-        "All tags, not normalised. From tags.";
+        "All tags, not normalised; NULL in legacy reports. From tags.";
     x_split_parent_resource_id Text |s| Ok(s.text(source::SPLIT_PARENT)),
         "The instance that a split row is part of. From split_line_item_parent_resource_id.";
-    x_split_cost Money |s| Ok(s.amount("split_line_item_split_cost")),
-        "The part of the instance's cost that a split row stands for; never add it to other costs. From split_line_item_split_cost.";
+    x_split_cost Money |s| s.split_cost(),
+        "The part of the instance's cost that a split row stands for, NULL on other rows; never add it to other costs. From split_line_item_split_cost.";
     x_export Text |s| Ok(s.export()),
         "The export that the row comes from.";
 }

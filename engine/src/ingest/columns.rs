@@ -15,6 +15,8 @@ use crate::port::ManifestColumn;
 use crate::snapshot::{ColumnType, EXACT_SCALE, SnapshotColumn};
 
 /// Columns of CUR 2.0 and their types: the AWS dictionary, `docs.aws.amazon.com/cur/latest/userguide/table-dictionary-cur2.html`.
+/// A legacy report in Parquet has the same names and types for the columns that both have (reference, section 5.9); its
+/// own, one for each attribute of a product, tag, cost category and discount, are text or doubles as they come.
 const CUR2: &str = include_str!("cur2.tsv");
 
 /// Without these, `costs` cannot say whose cost a row is, what it is, when it arose and how much it is.
@@ -202,7 +204,8 @@ pub(super) fn check_required(file: &str, columns: &[SnapshotColumn]) -> Result<(
         format!("{file} lacks columns that costs need: {}", missing.join(", ")),
     )
     .with_hint(
-        "Farthing reads CUR 2.0: the export's table must be COST_AND_USAGE_REPORT, with these columns in its query.",
+        "Farthing reads CUR 2.0 and legacy Cost and Usage Reports. An export's table must be COST_AND_USAGE_REPORT, with \
+         these columns in its query.",
     ))
 }
 

@@ -35,7 +35,27 @@ pub(super) struct DeliveredFile {
     pub(super) last_modified: DateTime<Utc>,
 }
 
-/// The data files that the manifest names, each once, in its order. Errors: `Limit`, `BrokenDelivery`, `Unsupported`.
+/// How a data file is encoded, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Parquet of any codec: read where it lies.
+    Parquet,
+    /// CSV, plain or in gzip or zip: it has to be made Parquet before anything else can read it.
+    Csv,
+}
+
+impl Encoding {
+    /// The encoding of the file at `key`. Whatever is not CSV by name shows by its footer that it is Parquet.
+    pub(crate) fn of(key: &str) -> Self {
+        let key = key.to_ascii_lowercase();
+        match [".csv", ".csv.gz", ".csv.zip"].iter().any(|end| key.ends_with(end)) {
+            true => Self::Csv,
+            false => Self::Parquet,
+        }
+    }
+}
+
+/// The data files that the manifest names, each once, in its order. Errors: `Limit`, `BrokenDelivery`.
 pub(super) fn named_files(delivered: &DeliveredManifest, limit: usize) -> Result<Vec<(String, Path)>, Error> {
     let mut files: Vec<(String, Path)> = Vec::with_capacity(delivered.manifest.files.len());
     let mut seen: HashMap<Path, &str> = HashMap::new();
@@ -80,12 +100,6 @@ pub(super) fn named_files(delivered: &DeliveredManifest, limit: usize) -> Result
         .with_hint("Raise the setting snapshot_files."));
     }
     Ok(files)
-}
-
-/// Whether the file is CSV by its name, plain or packed. Whatever else it is has to be Parquet, as its footer shows.
-pub(super) fn is_csv(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    [".csv", ".csv.gz", ".csv.zip"].iter().any(|end| key.ends_with(end))
 }
 
 /// Looks each file up. Errors: `BrokenDelivery` naming a file that is not there.

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::columns::{check_against, columns_named, header, unite};
-use super::delivery::{DeliveredFile, check_times, find_files, is_csv, named_files};
+use super::delivery::{DeliveredFile, Encoding, check_times, find_files, named_files};
 use super::pinned::Stop;
 use super::rewrite;
 use super::run::{Ending, ImportState, Record};
@@ -212,7 +212,13 @@ impl Import<'_> {
             .parse::<SnapshotId>()?;
         let stored = rewrite::folder(&self.export.id, period, &id);
         let prepared = self.prepare_as(period, delivered, record, (id, &stored)).await;
-        if prepared.is_err() && delivered.manifest.files.iter().any(|key| is_csv(key)) {
+        if prepared.is_err()
+            && delivered
+                .manifest
+                .files
+                .iter()
+                .any(|key| Encoding::of(key) == Encoding::Csv)
+        {
             self.importer.remove_stored(&stored).await;
         }
         prepared
@@ -415,8 +421,8 @@ fn check_apart(snapshot: &Snapshot, other: &Snapshot) -> Result<()> {
 
 /// Whether the files are read where they lie or made Parquet first. Error: `BrokenDelivery` for a mixture.
 fn form_of(files: &[DeliveredFile]) -> Result<Form> {
-    let is = |csv: bool| files.iter().find(|file| is_csv(&file.key) == csv);
-    match (is(true), is(false)) {
+    let first = |encoding: Encoding| files.iter().find(|file| Encoding::of(&file.key) == encoding);
+    match (first(Encoding::Csv), first(Encoding::Parquet)) {
         (None, _) => Ok(Form::Delivered),
         (Some(_), None) => Ok(Form::Stored),
         (Some(csv), Some(other)) => Err(Error::new(

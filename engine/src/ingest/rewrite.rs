@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::Importer;
+use super::columns::header;
 use super::delivery::DeliveredFile;
 use super::pinned::Stop;
 use super::scratch::{Cancellable, Gone, Scratch};
-use super::transcode::{Shape, Unpacked, transcode};
+use super::transcode::{Shape, Unpacked, first_value, transcode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, ExportId, SnapshotId};
 
@@ -78,4 +80,45 @@ pub(super) async fn rewrite(
         e_tag,
         last_modified: written.last_modified,
     })
+}
+
+impl Importer {
+    /// The first value that a column has in a CSV file, by its name as Athena has it. The whole file is fetched to scratch.
+    /// Errors: those of reading delivered files.
+    pub(crate) async fn first_csv_value(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        key: &str,
+        column: &'static str,
+    ) -> Result<Option<String>> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::BrokenDelivery, format!("{key} cannot be read: {error}"))
+        };
+        let path = Path::parse(key).map_err(|error| unreadable(&error))?;
+        let found = store.head(&path).await.map_err(|error| unreadable(&error))?;
+        let file = DeliveredFile {
+            key: key.to_owned(),
+            path,
+            size: found.size,
+            e_tag: found.e_tag.unwrap_or_default(),
+            last_modified: found.last_modified,
+        };
+        let packed = self.scratch.fetch(store, &file).await.map_err(|stop| match stop {
+            Stop::Failed(error) => error,
+            Stop::UnderWay(message) => Error::new(ErrorKind::BrokenDelivery, message)
+                .with_hint("A delivery is under way: try again in some minutes."),
+        })?;
+        let work = tokio::task::spawn_blocking(move || {
+            let mut unpacked = Unpacked::open(&file.key, packed)?;
+            first_value(unpacked.text(&file.key)?, &file.key, |name| {
+                header::athena_name(name) == column
+            })
+        });
+        work.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::BrokenDelivery,
+                format!("{key} could not be decoded"),
+            ))
+        })
+    }
 }

@@ -114,6 +114,26 @@ pub(super) fn transcode(
     Ok(Transcoded { columns, rows })
 }
 
+/// The first text that is not blank in the column whose name `is` what is looked for. Errors: as [`transcode`].
+pub(super) fn first_value(text: impl Read, file: &str, is: impl Fn(&str) -> bool) -> Result<Option<String>> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(text);
+    let header = reader.byte_headers().map_err(|error| unreadable(file, &error))?.clone();
+    let Some(place) = names_of(file, &header)?.iter().position(|name| is(name)) else {
+        return Ok(None);
+    };
+    let mut record = ByteRecord::new();
+    while reader
+        .read_byte_record(&mut record)
+        .map_err(|error| unreadable(file, &error))?
+    {
+        let cell = record.get(place).unwrap_or_default();
+        if !cell.is_empty() {
+            return Ok(Some(String::from_utf8_lossy(cell).into_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// The names of the header, each once.
 fn names_of(file: &str, header: &ByteRecord) -> Result<Vec<String>> {
     let mut seen = std::collections::HashSet::new();

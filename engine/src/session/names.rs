@@ -10,7 +10,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
 use super::{CATALOG, SchemaSource, TableEntry, TableKind};
-use crate::costs;
+use crate::costs::{self, compare};
 use crate::error::Result;
 use crate::id::ExportId;
 use crate::system::{SystemProvider, SystemTable, SystemView};
@@ -50,7 +50,12 @@ impl Names {
                 .keys()
                 .map(ToString::to_string)
                 .collect(),
-            "system" => self.system.iter().map(|table| table.name().to_owned()).collect(),
+            "system" => {
+                let mut names: Vec<String> = self.system.iter().map(|table| table.name().to_owned()).collect();
+                names.push(compare::MIGRATION_CHECK.to_owned());
+                names.sort_unstable();
+                names
+            }
             _ => Vec::new(),
         }
     }
@@ -82,6 +87,10 @@ impl Names {
                 Ok(Some(Arc::new(ViewTable::new(plan, None))))
             }
             "exports" => self.export(name),
+            "system" if name == compare::MIGRATION_CHECK => {
+                let plan = compare::plan(&self.view.lease, &self.view.scope, &self.files)?;
+                Ok(Some(Arc::new(ViewTable::new(plan, None))))
+            }
             "system" => Ok(self.system.iter().find(|table| table.name() == name).map(|table| {
                 Arc::new(SystemProvider {
                     table: Arc::clone(table),

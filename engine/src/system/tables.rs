@@ -265,7 +265,7 @@ impl SystemTable for Exports {
                         .filter(|account| sees_all(view) || view.scope.accounts().contains(account))
                         .map(|account| account.to_string()),
                 ),
-                Cell::text("cur2"),
+                Cell::text(export.kind.as_str()),
                 Cell::maybe_text(operates(view).then(|| export.location.uri())),
                 Cell::text(if snapshots.is_empty() {
                     "waiting_first_delivery"
@@ -309,11 +309,13 @@ impl SystemTable for Snapshots {
             ("columns", COUNT),
             ("has_net_costs", FLAG),
             ("data_through", INSTANT),
+            ("counts_in_costs", FLAG),
         ])
     }
 
     async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
         let full = sees_all(view);
+        let excluded = crate::costs::excluded(&view.lease);
         let rows = view
             .lease
             .snapshots
@@ -334,6 +336,7 @@ impl SystemTable for Snapshots {
                     Cell::count(snapshot.columns.len() as u64),
                     Cell::Flag(full.then_some(snapshot.has_net_costs)),
                     Cell::Instant(snapshot.data_through.filter(|_| full)),
+                    Cell::Flag(full.then(|| crate::costs::counts(&excluded, snapshot))),
                 ]
             });
         batch(self.schema(), rows)

@@ -26,7 +26,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::LocalExecutor;
 use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::limit::Limits;
-use crate::port::{Clock, Credential, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer};
+use crate::port::{
+    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
+};
 use crate::principal::{Grant, Principal, Role};
 use crate::session::{BoundQuery, BoundSession, QuerySettings, SessionBuilder};
 use crate::snapshot::{ColumnType, Form, OwnerTotals, PinnedFile, RowOwner, Snapshot, SnapshotColumn};
@@ -270,6 +272,7 @@ impl World {
                 },
                 prefix: "p".to_owned(),
                 export_name: id.to_owned(),
+                layout: DeliveryLayout::default(),
             },
             connected_at: DateTime::from_timestamp(1_780_000_000 + day * 86_400, 0).unwrap(),
         }))

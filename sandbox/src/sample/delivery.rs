@@ -9,13 +9,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::calendar::{YearMonth, instant_millis};
-use super::columns::COLUMNS;
 use super::file::FileRows;
 use super::model::Model;
 use super::random::{Stream, at, below, uuid};
 use super::totals::{ControlTotals, CostSums};
 use super::upload::{Event, PartWriter, WAITING, upload};
-use super::{Delivery, DeliveryMode, Progress, SampleError, SampleSpec, charges, emit};
+use super::{Delivery, DeliveryMode, ExportForm, Progress, SampleError, SampleSpec, charges, emit};
 
 /// A piece of a month that is written as a whole.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +43,9 @@ struct MonthPlan {
     /// Keys of the manifests, the latest one last.
     manifests: Vec<Path>,
     execution: String,
-    uris: Vec<String>,
+    period: YearMonth,
+    /// Keys of the data files.
+    keys: Vec<String>,
 }
 
 /// Generates the export and writes it to `store`, which is rooted at the bucket: for each month the data files, then the
@@ -166,19 +167,20 @@ fn plan_month(model: &Model, month: usize, delivery: Delivery) -> Result<(MonthP
     let mut plan = MonthPlan {
         files: dealt.len(),
         manifests: keys.manifests()?,
-        uris: Vec::new(),
+        keys: Vec::new(),
+        period: keys.period,
         execution: keys.execution.clone(),
     };
     let mut files = Vec::new();
     for (index, pieces) in dealt.into_iter().enumerate() {
         let key = keys.data(index + 1);
-        plan.uris.push(format!("s3://{}/{key}", model.spec.bucket));
         files.push(FilePlan {
             month,
             number: index,
             pieces,
             path: path(&key)?,
         });
+        plan.keys.push(key);
     }
     Ok((plan, files, all))
 }
@@ -234,14 +236,35 @@ impl<'a> MonthKeys<'a> {
 
     fn data(&self, number: usize) -> String {
         let name = format!("{}-{number:05}.snappy.parquet", self.spec.export_name);
+        if self.spec.form == ExportForm::LegacyParquet {
+            return format!("{}/{name}", self.athena_folder());
+        }
         match self.spec.overwrite {
             DeliveryMode::Overwrite => format!("{}/{name}", self.folder("data")),
             DeliveryMode::CreateNew => format!("{}/{}/{name}", self.folder("data"), self.run()),
         }
     }
 
+    /// Folder of the month's data in a legacy report; the report's name comes twice.
+    fn athena_folder(&self) -> String {
+        let (prefix, name) = (&self.spec.prefix, &self.spec.export_name);
+        let (year, month) = (self.period.year(), self.period.month());
+        format!("{prefix}/{name}/{name}/year={year}/month={month}")
+    }
+
+    /// Folder of the month in a legacy report. The end is exclusive.
+    fn period_folder(&self) -> String {
+        let first = |month: YearMonth| format!("{:04}{:02}01", month.year(), month.month());
+        let (from, to) = (first(self.period), first(self.period.plus(1)));
+        format!("{}/{}/{from}-{to}", self.spec.prefix, self.spec.export_name)
+    }
+
     fn manifests(&self) -> Result<Vec<Path>, SampleError> {
         let name = format!("{}-Manifest.json", self.spec.export_name);
+        if self.spec.form == ExportForm::LegacyParquet {
+            let folders = [self.athena_folder(), self.period_folder()];
+            return folders.iter().map(|folder| path(&format!("{folder}/{name}"))).collect();
+        }
         let folder = self.folder("metadata");
         let latest = path(&format!("{folder}/{name}"))?;
         Ok(match self.spec.overwrite {
@@ -317,17 +340,38 @@ async fn write_manifests(
     progress: &dyn Progress,
 ) -> Result<(), SampleError> {
     let spec = &model.spec;
-    let export = uuid(at(spec.seed, &[75]));
-    let columns: Vec<_> = COLUMNS
-        .iter()
-        .map(|column| json!({"name": column.name, "type": column.kind.manifest_type()}))
-        .collect();
-    let manifest = json!({
-        "executionId": plan.execution,
-        "exportArn": format!("arn:aws:bcm-data-exports:us-east-1:{}:export/{}-{export}", spec.payer, spec.export_name),
-        "columns": columns,
-        "dataFiles": plan.uris,
-    });
+    let manifest = match spec.form {
+        ExportForm::Cur2 => {
+            let export = uuid(at(spec.seed, &[75]));
+            let arn = format!(
+                "arn:aws:bcm-data-exports:us-east-1:{}:export/{}-{export}",
+                spec.payer, spec.export_name
+            );
+            json!({
+                "executionId": plan.execution,
+                "exportArn": arn,
+                "columns": model.shape.manifest_columns(),
+                "dataFiles": plan.keys.iter().map(|key| format!("s3://{}/{key}", spec.bucket)).collect::<Vec<_>>(),
+            })
+        }
+        ExportForm::LegacyParquet => {
+            let midnight = |month: YearMonth| format!("{:04}{:02}01T000000.000Z", month.year(), month.month());
+            json!({
+                "assemblyId": plan.execution,
+                "account": spec.payer,
+                "columns": model.shape.manifest_columns(),
+                "charset": "UTF-8",
+                "compression": "Parquet",
+                "contentType": "Parquet",
+                "reportId": uuid(at(spec.seed, &[76])).replace('-', ""),
+                "reportName": spec.export_name,
+                "billingPeriod": { "start": midnight(plan.period), "end": midnight(plan.period.plus(1)) },
+                "bucket": spec.bucket,
+                "reportKeys": plan.keys,
+                "additionalArtifactKeys": [],
+            })
+        }
+    };
     let text = format!("{manifest:#}\n");
     for path in &plan.manifests {
         let put = store.put(path, PutPayload::from(text.clone())).await;

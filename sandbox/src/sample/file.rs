@@ -74,7 +74,7 @@ impl<'m, W: Write + Send> FileRows<'m, W> {
             ids: Stream::new(seed),
             sums: vec![CostSums::default(); model.accounts.len()],
             progress,
-            file: ParquetFile::new(out, model.spec.timestamps)?,
+            file: ParquetFile::new(out, model.spec.timestamps, Arc::clone(&model.shape))?,
         })
     }
 

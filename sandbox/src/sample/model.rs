@@ -1,5 +1,6 @@
 //! The whole organisation, ready to make rows from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
@@ -13,8 +14,9 @@ use super::commitments::{Plan, Reservation, plans, reservations};
 use super::labels::Labels;
 use super::organisation::{Account, REGIONS};
 use super::random::{HEX, at, below, text, uuid};
-use super::rows::TextMaps;
-use super::{Granularity, SampleSpec};
+use super::rows::{DISCOUNTS, TextMaps};
+use super::shape::Shape;
+use super::{ExportForm, Granularity, SampleSpec};
 
 /// What the texts of classes are made from.
 pub struct Facts<'a> {
@@ -118,6 +120,8 @@ pub struct Model {
     pub account_texts: TextTable,
     /// Tags and cost categories.
     pub labels: Labels,
+    /// Columns of the files.
+    pub shape: Arc<Shape>,
 }
 
 /// Rows of all blocks in all months.
@@ -187,7 +191,17 @@ impl Model {
         labels.resource_tags.finish();
         labels.tags.finish();
         labels.cost_category.finish();
+        let shape = Arc::new(match spec.form {
+            ExportForm::Cur2 => Shape::cur2(),
+            ExportForm::LegacyParquet => Shape::legacy(&BTreeMap::from([
+                ("product", products.keys()),
+                ("discount", DISCOUNTS.map(str::to_owned).to_vec()),
+                ("resource_tags", labels.resource_tags.keys()),
+                ("cost_category", labels.cost_category.keys()),
+            ])),
+        });
         Self {
+            shape,
             resource_texts: resource_table(spec, &blocks, &accounts),
             account_texts: account_table(&accounts),
             anomalies: anomalies(spec, &calendar),

@@ -20,6 +20,7 @@ use parquet::schema::types::{ColumnPath, Type, TypePtr};
 use super::TimestampEncoding;
 use super::columns::{COLUMNS, ColumnKind};
 use super::rows::{dictionary_type, map_type};
+use super::shape::Shape;
 
 /// Rows of a row group.
 const ROW_GROUP: usize = 131_072;
@@ -32,7 +33,7 @@ pub enum Values {
     Instants(Vec<i64>),
 }
 
-/// Arrow schema of the batches; text is dictionary-encoded or plain as comes handy.
+/// Arrow schema of the batches of CUR 2.0; text is dictionary-encoded or plain as comes handy.
 pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let fields: Vec<Field> = COLUMNS
         .iter()
@@ -54,6 +55,7 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 pub struct ParquetFile<W: Write + Send> {
     file: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
+    shape: Arc<Shape>,
     int96: bool,
     group: Vec<ArrowColumnWriter>,
     instants: Vec<Vec<Int96>>,
@@ -73,18 +75,18 @@ fn int96(millis: i64) -> Int96 {
     value
 }
 
-fn schema(encoding: TimestampEncoding) -> Result<TypePtr> {
-    let converted = ArrowSchemaConverter::new().convert(&SCHEMA)?;
+fn schema(shape: &Shape, encoding: TimestampEncoding) -> Result<TypePtr> {
+    let converted = ArrowSchemaConverter::new().convert(&shape.schema)?;
     if encoding == TimestampEncoding::Int64Millis {
         return Ok(converted.root_schema_ptr());
     }
-    let fields = converted.root_schema().get_fields().iter().zip(&COLUMNS);
+    let fields = converted.root_schema().get_fields().iter().zip(&shape.columns);
     let fields: Result<Vec<TypePtr>> = fields
         .map(|(field, column)| {
             if column.kind != ColumnKind::Timestamp {
                 return Ok(field.clone());
             }
-            let built = Type::primitive_type_builder(column.name, PhysicalType::INT96);
+            let built = Type::primitive_type_builder(&column.name, PhysicalType::INT96);
             Ok(Arc::new(built.with_repetition(Repetition::OPTIONAL).build()?))
         })
         .collect();
@@ -97,30 +99,32 @@ fn schema(encoding: TimestampEncoding) -> Result<TypePtr> {
 
 impl<W: Write + Send> ParquetFile<W> {
     /// Starts a file.
-    pub fn new(out: W, encoding: TimestampEncoding) -> Result<Self> {
+    pub fn new(out: W, encoding: TimestampEncoding, shape: Arc<Shape>) -> Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_created_by("farthing-sandbox".to_owned())
             .set_statistics_enabled(EnabledStatistics::Chunk)
             // No two ids are alike: a dictionary would only be in the way.
             .set_column_dictionary_enabled(ColumnPath::from("identity_line_item_id"), false);
-        for column in COLUMNS
+        for column in shape
+            .columns
             .iter()
             .filter(|c| matches!(c.kind, ColumnKind::TextMap | ColumnKind::DoubleMap))
         {
             for part in ["key", "value"] {
                 // Least and greatest entries of maps say nothing about a row, and cost a tenth of the time.
-                let path = [column.name, "key_value", part].map(str::to_owned).to_vec();
+                let path = [column.name.as_str(), "key_value", part].map(str::to_owned).to_vec();
                 properties = properties.set_column_statistics_enabled(ColumnPath::new(path), EnabledStatistics::None);
             }
         }
         let properties = properties.build();
-        let file = SerializedFileWriter::new(out, schema(encoding)?, Arc::new(properties))?;
-        let factory = ArrowRowGroupWriterFactory::new(&file, SCHEMA.clone());
+        let file = SerializedFileWriter::new(out, schema(&shape, encoding)?, Arc::new(properties))?;
+        let factory = ArrowRowGroupWriterFactory::new(&file, shape.schema.clone());
         let int96 = encoding == TimestampEncoding::Int96;
         Ok(Self {
             file,
             factory,
+            shape,
             int96,
             group: Vec::new(),
             instants: Vec::new(),
@@ -129,11 +133,12 @@ impl<W: Write + Send> ParquetFile<W> {
         })
     }
 
-    /// Adds rows: one entry for each column.
+    /// Adds rows: one entry for each column of CUR 2.0.
     pub fn write(&mut self, rows: usize, columns: Vec<Values>) -> Result<()> {
+        let columns = self.shape.of(rows, columns)?;
         if self.group.is_empty() {
             self.group = self.factory.create_column_writers(self.groups)?;
-            self.instants = vec![Vec::new(); COLUMNS.len()];
+            self.instants = vec![Vec::new(); self.shape.columns.len()];
         }
         let mut leaf = 0;
         for (column, values) in columns.into_iter().enumerate() {
@@ -146,7 +151,7 @@ impl<W: Write + Send> ParquetFile<W> {
                 Values::Instants(millis) => Arc::new(TimestampMillisecondArray::from(millis).with_timezone("UTC")),
                 Values::Array(array) => array,
             };
-            for levels in compute_leaves(SCHEMA.field(column), &array)? {
+            for levels in compute_leaves(self.shape.schema.field(column), &array)? {
                 self.group[leaf].write(&levels)?;
                 leaf += 1;
             }
@@ -165,7 +170,7 @@ impl<W: Write + Send> ParquetFile<W> {
         }
         let mut writers = std::mem::take(&mut self.group).into_iter();
         let mut group = self.file.next_row_group()?;
-        for (column, instants) in COLUMNS.iter().zip(std::mem::take(&mut self.instants)) {
+        for (column, instants) in self.shape.columns.iter().zip(std::mem::take(&mut self.instants)) {
             let leaves = if matches!(column.kind, ColumnKind::TextMap | ColumnKind::DoubleMap) {
                 2
             } else {

@@ -3,10 +3,12 @@
 //! Text that repeats is never copied per row. A row names its class, account, resource, label set, interval and invoice;
 //! each text column is a dictionary array over one of these six tables, so all columns of a table share one array of keys.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, MapArray, StringArray, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, MapArray, StringArray, StructArray,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use arrow::error::ArrowError;
@@ -93,6 +95,9 @@ pub struct RowBuffer {
     discounts: Vec<(u32, [f64; 2])>,
     sparse: Vec<Vec<(u32, f64)>>,
 }
+
+/// Kinds of discounts that are not bundled.
+pub const DISCOUNTS: [&str; 2] = ["private_rate_discount", "edp_discount"];
 
 const UNBLENDED: usize = 0;
 const NET: usize = 1;
@@ -216,7 +221,7 @@ impl RowBuffer {
             }
             offsets.push(keys.len() as i32);
         }
-        let names: ArrayRef = Arc::new(StringArray::from(vec!["private_rate_discount", "edp_discount"]));
+        let names: ArrayRef = Arc::new(StringArray::from(DISCOUNTS.to_vec()));
         let keys = DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), names)?;
         map_array(
             field,
@@ -307,6 +312,15 @@ impl TextMaps {
     pub fn finish(&mut self) {
         self.array = Some(Arc::new(StringArray::from(std::mem::take(&mut self.list))));
         self.words = HashMap::new();
+    }
+
+    /// The keys that any map of the finished table has, in order.
+    pub fn keys(&self) -> Vec<String> {
+        let Some(words) = self.array.as_ref().and_then(|words| words.as_string_opt::<i32>()) else {
+            return Vec::new();
+        };
+        let keys: BTreeSet<&str> = self.entries.iter().map(|(key, _)| words.value(*key as usize)).collect();
+        keys.into_iter().map(str::to_owned).collect()
     }
 
     /// The maps with the given numbers.

@@ -9,6 +9,7 @@ mod reread;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use arrow::array::Array as _;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
@@ -304,4 +305,66 @@ fn totals_are_decimal_text() {
     let json = serde_json::to_string(&totals).unwrap();
     assert!(json.contains("\"unblended\":\"0.000000000001\""), "{json}");
     assert_eq!(serde_json::from_str::<ControlTotals>(&json).unwrap(), totals);
+}
+
+#[tokio::test]
+async fn a_legacy_report_says_the_same_in_its_own_words() {
+    let (_, totals) = delivered(&small()).await;
+    let (objects, of_report) = delivered(&small().with_form(ExportForm::LegacyParquet)).await;
+    assert_eq!(of_report, totals);
+    let base = "exports/cur2/org";
+    let athena = format!("{base}/org/year=2026/month=7/org-Manifest.json");
+    let manifest = format!("{base}/20260701-20260801/org-Manifest.json");
+    assert_eq!(objects[&athena], objects[&manifest]);
+    let files = reread::files(&objects, &manifest);
+    assert!(files.len() > 1);
+    let (mut cost, mut rows) = (0, 0);
+    for key in &files {
+        assert!(key.starts_with(&format!("{base}/org/year=2026/month=7/org-0")), "{key}");
+        let file = reread::Rows(reread::read(&objects[key]));
+        for column in file.0.columns() {
+            assert_eq!(column.null_count(), 0, "blank text and 0 stand for what is absent");
+        }
+        for wanted in [
+            "resource_tags_user_env",
+            "resource_tags_aws_eks_cluster_name",
+            "cost_category_business_unit",
+        ] {
+            assert!(file.0.column_by_name(wanted).is_some(), "{wanted}");
+        }
+        for absent in ["tags", "product", "line_item_usage_account_name"] {
+            assert!(file.0.column_by_name(absent).is_none(), "{absent}");
+        }
+        rows += file.len() as u64;
+        cost += (0..file.len())
+            .map(|row| file.amount("line_item_unblended_cost", row))
+            .sum::<i128>();
+    }
+    let july = totals.of_period("2026-07");
+    assert_eq!((rows, cost), (july.rows, july.unblended.0));
+    let manifest: serde_json::Value = serde_json::from_slice(&objects[&manifest]).unwrap();
+    assert_eq!(manifest["billingPeriod"]["end"], "20260801T000000.000Z");
+    let names: Vec<String> = manifest["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| {
+            format!(
+                "{}/{}",
+                column["category"].as_str().unwrap(),
+                column["name"].as_str().unwrap()
+            )
+        })
+        .collect();
+    for wanted in [
+        "reservation/ReservationARN",
+        "resourceTags/user:env",
+        "lineItem/UsageAccountId",
+    ] {
+        assert!(names.contains(&wanted.to_owned()), "{wanted}: {names:?}");
+    }
+    let refused = small()
+        .with_form(ExportForm::LegacyParquet)
+        .with_mode(DeliveryMode::CreateNew);
+    assert!(refused.check().is_err());
 }

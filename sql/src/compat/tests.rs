@@ -23,7 +23,7 @@ use farthing_engine::execute::LocalExecutor;
 use farthing_engine::id::BillingPeriod;
 use farthing_engine::limit::Limits;
 use farthing_engine::port::{
-    Clock, Credential, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
+    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
 };
 use farthing_engine::principal::{Grant, Login, Principal};
 use farthing_engine::session::{QuerySettings, SessionBuilder};
@@ -117,6 +117,7 @@ fn export(now: DateTime<Utc>) -> Export {
             },
             prefix: String::new(),
             export_name: "main".to_owned(),
+            layout: DeliveryLayout::default(),
         },
         connected_at: now,
     }

@@ -1,5 +1,6 @@
 //! The procedures.
 
+mod migrate;
 mod setup;
 
 use farthing_engine::account::location::LocationParts;
@@ -269,6 +270,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
     },
     setup::SETUP_AWS_IAM_USER,
     setup::UPDATE_AWS_CREDENTIALS,
+    migrate::UPDATE_AWS_EXPORT,
 ];
 
 fn missing(name: &str) -> Error {

@@ -34,6 +34,7 @@ fn location(root: &FilePath, prefix: &str, name: &str) -> ExportLocation {
         root: LocationRoot::Folder(root.to_owned()),
         prefix: prefix.to_owned(),
         export_name: name.to_owned(),
+        layout: DeliveryLayout::default(),
     }
 }
 
@@ -321,6 +322,7 @@ async fn buckets_need_a_key_and_a_possible_name() {
         },
         prefix: "p".to_owned(),
         export_name: "e".to_owned(),
+        layout: DeliveryLayout::default(),
     };
     let error = source
         .probe(&bucket("billing-bucket"), &Credential::Absent)
@@ -388,5 +390,90 @@ fn the_newest_manifest_is_chosen_where_none_has_the_export_name() {
     ] {
         let chosen = layout::choose_manifest(&location, folder, objects);
         assert_eq!(chosen, expected.map(|name| format!("{folder}{name}")));
+    }
+}
+
+/// A legacy report as AWS lays it out, with the folder of a period whose end is not that of the month, and the Athena part.
+#[tokio::test]
+async fn legacy_reports_are_found_in_both_of_their_places() {
+    let folder = TempDir::new().unwrap();
+    let manifest = |files: &str| format!("{{\"assemblyId\": \"a1\", \"bucket\": \"b\", \"reportKeys\": [{files}]}}");
+    let parquet = "\"aws/p/r/r/year=2026/month=7/r-00001.snappy.parquet\"";
+    write(folder.path(), "r/20260701-20260801/r-Manifest.json", &manifest(parquet));
+    write(folder.path(), "r/20260701-20260801/r-RedshiftManifest.json", "{}");
+    // As the user guide prints the end, and a run of its own below.
+    let run = "\"aws/p/r/20260601-20260630/20260702T010203Z/r-1.csv.gz\"";
+    write(folder.path(), "r/20260601-20260630/Manifest.json", &manifest(run));
+    write(
+        folder.path(),
+        "r/20260601-20260630/20260702T010203Z/r-Manifest.json",
+        "{}",
+    );
+    write(folder.path(), "r/cost_and_usage_data_status/status.parquet", "x");
+    write(
+        folder.path(),
+        "r/r/year=2026/month=5/r-Manifest.json",
+        &manifest("\"\""),
+    );
+    let source = connector(folder.path()).await.export_source();
+    let location = location(folder.path(), "", "r");
+    let report = source.probe(&location, &Credential::Absent).await.unwrap();
+    assert_eq!(report.layout, DeliveryLayout::LegacyReport);
+    assert_eq!(report.periods, [period("2026-06"), period("2026-07")]);
+    let legacy = ExportLocation {
+        layout: report.layout,
+        ..location.clone()
+    };
+    for (month, key, file) in [
+        (
+            "2026-07",
+            "r/20260701-20260801/r-Manifest.json",
+            "r/r/year=2026/month=7/r-00001.snappy.parquet",
+        ),
+        (
+            "2026-06",
+            "r/20260601-20260630/Manifest.json",
+            "r/20260601-20260630/20260702T010203Z/r-1.csv.gz",
+        ),
+    ] {
+        let answer = source
+            .fetch_manifest(&legacy, &Credential::Absent, period(month), None)
+            .await
+            .unwrap();
+        let ManifestAnswer::Found(found) = answer else {
+            panic!("no manifest of {month}");
+        };
+        assert_eq!(found.key, key);
+        assert_eq!(found.manifest.files, [file]);
+    }
+    let absent = source
+        .fetch_manifest(&legacy, &Credential::Absent, period("2026-04"), None)
+        .await
+        .unwrap();
+    assert!(matches!(absent, ManifestAnswer::Absent));
+
+    // Without the folders of periods, those of Athena tell.
+    std::fs::remove_dir_all(folder.path().join("r/20260701-20260801")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("r/20260601-20260630")).unwrap();
+    write(
+        folder.path(),
+        "r/r/year=2026/month=7/r-Manifest.json",
+        &manifest(parquet),
+    );
+    let report = source.probe(&legacy, &Credential::Absent).await.unwrap();
+    assert_eq!(report.periods, [period("2026-05"), period("2026-07")]);
+
+    // The other layout at the same place: each is found by its own.
+    write(
+        folder.path(),
+        "r/metadata/BILLING_PERIOD=2026-08/r-Manifest.json",
+        "{\"dataFiles\": []}",
+    );
+    for (asked, periods) in [
+        (&location, vec![period("2026-08")]),
+        (&legacy, vec![period("2026-05"), period("2026-07")]),
+    ] {
+        let report = source.probe(asked, &Credential::Absent).await.unwrap();
+        assert_eq!((report.layout, report.periods), (asked.layout, periods));
     }
 }

@@ -100,6 +100,38 @@ fn legacy_form() {
 }
 
 #[test]
+fn keys_of_a_copied_report_are_placed_below_it() {
+    for (key, placed) in [
+        (
+            "old/x/20230901-20231001/run/e-00001.csv.gz",
+            "e/20230901-20231001/run/e-00001.csv.gz",
+        ),
+        ("20230901-20231001/e-00001.csv.gz", "e/20230901-20231001/e-00001.csv.gz"),
+        (
+            "old/x/x/year=2023/month=9/e-00001.snappy.parquet",
+            "e/x/year=2023/month=9/e-00001.snappy.parquet",
+        ),
+        (
+            "e/e/year=2023/month=9/e-00001.snappy.parquet",
+            "e/e/year=2023/month=9/e-00001.snappy.parquet",
+        ),
+        ("elsewhere/e-00001.snappy.parquet", "elsewhere/e-00001.snappy.parquet"),
+    ] {
+        let text = format!("{{\"bucket\": \"aws-bucket\", \"reportKeys\": [\"{key}\"]}}");
+        assert_eq!(parse(text.as_bytes(), &FOLDER).unwrap().files, [placed]);
+    }
+}
+
+/// Two names that are one in the files: AWS merges the columns.
+#[test]
+fn columns_that_become_one_are_named_once() {
+    let text = r#"{"bucket": "my-bucket", "reportKeys": ["p/e/e/year=2023/month=9/e.snappy.parquet"], "columns": [
+        {"category": "resourceTags", "name": "user:CostCenter"}, {"category": "resourceTags", "name": "user:cost_center"}]}"#;
+    let manifest = parse(text.as_bytes(), &BUCKET).unwrap();
+    assert_eq!(names(&manifest), ["resource_tags_user_cost_center"]);
+}
+
+#[test]
 fn other_buckets_are_told_and_mapped() {
     let elsewhere = DATA_EXPORT.replace("s3://my-bucket/", "s3://aws-bucket/");
     let manifest = parse(elsewhere.as_bytes(), &BUCKET).unwrap();

@@ -11,6 +11,8 @@ use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, BillingPeriod};
+use crate::ingest::Importer;
+use crate::ingest::delivery::Encoding;
 use crate::ingest::pinned::PinnedReader;
 use crate::port::{Credential, ExportLocation, ExportSource, ManifestAnswer};
 
@@ -19,6 +21,7 @@ const PAYER: &str = "bill_payer_account_id";
 /// The first payer that the files of a period name.
 pub(super) async fn read(
     source: &dyn ExportSource,
+    importer: &Importer,
     location: &ExportLocation,
     credential: &Credential,
     period: BillingPeriod,
@@ -41,6 +44,12 @@ pub(super) async fn read(
                 format!("{key} cannot be read as Parquet: {error}"),
             )
         };
+        if Encoding::of(key) == Encoding::Csv {
+            match importer.first_csv_value(&store, key, PAYER).await? {
+                Some(id) => return id.parse(),
+                None => continue,
+            }
+        }
         let path = Path::parse(key).map_err(|e| broken(&e))?;
         let head = store.head(&path).await.map_err(|e| broken(&e))?;
         let e_tag = head.e_tag.unwrap_or_default();

@@ -54,10 +54,16 @@ fn detection(exports: Vec<PresentExport>) -> Detection {
     }
 }
 
+fn report(export: &mut PresentExport, format: &str, status: Option<&str>) {
+    export.definition.service = ExportService::Cur;
+    export.definition.destination.format = format.to_owned();
+    export.health.status = status.map(str::to_owned);
+}
+
 #[test]
 fn each_verdict_has_its_reason() {
     type Change = fn(&mut PresentExport);
-    let cases: [(Change, Verdict, &str); 10] = [
+    let cases: [(Change, Verdict, &str); 13] = [
         (
             |_| {},
             Verdict::Fits,
@@ -78,7 +84,14 @@ fn each_verdict_has_its_reason() {
             Verdict::Limited,
             "monthly",
         ),
-        (|e| e.definition.service = ExportService::Cur, Verdict::Unfit, "legacy"),
+        (|e| report(e, "Parquet", None), Verdict::Limited, "legacy"),
+        (|e| report(e, "textORcsv", None), Verdict::Limited, "legacy"),
+        (|e| report(e, "ORC", None), Verdict::Unfit, "ORC"),
+        (
+            |e| report(e, "Parquet", Some("ERROR_NO_BUCKET")),
+            Verdict::Unfit,
+            "its bucket is gone",
+        ),
         (
             |e| {
                 let settings = e
@@ -95,8 +108,8 @@ fn each_verdict_has_its_reason() {
         ),
         (
             |e| e.definition.destination.format = "TEXT_OR_CSV".to_owned(),
-            Verdict::Unfit,
-            "TEXT_OR_CSV",
+            Verdict::Fits,
+            "CUR 2.0, CSV, hourly",
         ),
         (
             |e| {

@@ -27,6 +27,9 @@ fn verdict(candidate: &Candidate) -> (Verdict, String) {
         return (Verdict::Unfit, reason);
     }
     let mut missing = Vec::new();
+    if candidate.export.definition.service == ExportService::Cur {
+        missing.push("it is a legacy Cost and Usage Report: CUR 2.0 has account names and all tags");
+    }
     if candidate.setting("INCLUDE_RESOURCES") != Some("TRUE") {
         missing.push("it has no resource ids, so its costs cannot be joined to resources");
     }
@@ -46,24 +49,39 @@ fn verdict(candidate: &Candidate) -> (Verdict, String) {
     };
     (
         Verdict::Fits,
-        format!("CUR 2.0, Parquet, {granularity}, with resource ids, {delivery}."),
+        format!(
+            "CUR 2.0, {}, {granularity}, with resource ids, {delivery}.",
+            format(candidate).unwrap_or_default()
+        ),
     )
+}
+
+/// The format in a word, if it is one that can be read. Data Exports say `PARQUET` and `TEXT_OR_CSV`, legacy reports `Parquet`
+/// and `textORcsv`.
+fn format(candidate: &Candidate) -> Option<&'static str> {
+    let format = &candidate.export.definition.destination.format;
+    let is = |word: &str| format.eq_ignore_ascii_case(word);
+    match () {
+        () if is("PARQUET") => Some("Parquet"),
+        () if is("TEXT_OR_CSV") || is("textORcsv") => Some("CSV"),
+        () => None,
+    }
 }
 
 /// Why an export cannot be connected, if so.
 fn unfit(candidate: &Candidate) -> Option<String> {
     let definition = &candidate.export.definition;
     if definition.service == ExportService::Cur {
-        return Some("It is a legacy Cost and Usage Report, which this version does not read.".to_owned());
+        return unfit_report(candidate);
     }
     match candidate.table() {
         Some(CUR2_TABLE) => {}
         Some(other) => return Some(format!("It delivers {other}; this version reads {CUR2_TABLE}.")),
         None => return Some("AWS names no table of it.".to_owned()),
     }
-    if definition.destination.format != "PARQUET" {
+    if format(candidate).is_none() {
         return Some(format!(
-            "It is delivered as {}; this version reads PARQUET.",
+            "It is delivered as {}; Farthing reads Parquet and CSV.",
             definition.destination.format
         ));
     }
@@ -86,6 +104,23 @@ fn unfit(candidate: &Candidate) -> Option<String> {
         .filter(|required| !columns.iter().any(|column| column.eq_ignore_ascii_case(required)))
         .collect();
     (!lacking.is_empty()).then(|| format!("Its query leaves out {}.", lacking.join(", ")))
+}
+
+/// Why a legacy report cannot be connected, if so.
+fn unfit_report(candidate: &Candidate) -> Option<String> {
+    if format(candidate).is_none() {
+        return Some(format!(
+            "It is a legacy Cost and Usage Report delivered as {}; Farthing reads Parquet and CSV.",
+            candidate.export.definition.destination.format
+        ));
+    }
+    match candidate.export.health.status.as_deref() {
+        Some("ERROR_PERMISSIONS") => {
+            Some("AWS does not deliver it: the bucket policy does not let it write (ERROR_PERMISSIONS).".to_owned())
+        }
+        Some("ERROR_NO_BUCKET") => Some("AWS does not deliver it: its bucket is gone (ERROR_NO_BUCKET).".to_owned()),
+        _ => None,
+    }
 }
 
 /// The names of the columns that a query delivers; `None` for a query that is not understood, which the files will show.

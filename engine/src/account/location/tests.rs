@@ -31,6 +31,18 @@ fn every_way_to_name_an_export_gives_its_uri() {
             "s3://bills/a/b/cur2",
         ),
         (
+            parts(Some("s3://bills/a/report/20260601-20260701/"), None, None, None),
+            "s3://bills/a/report",
+        ),
+        (
+            parts(Some("s3://bills/a/report/report/year=2026/month=6"), None, None, None),
+            "s3://bills/a/report",
+        ),
+        (
+            parts(Some("file:///srv/data/exports/cur2"), None, None, None),
+            "file:///srv/data/exports/cur2",
+        ),
+        (
             parts(Some("s3://bills/a"), Some("cur2"), None, None),
             "s3://bills/a/cur2",
         ),

@@ -1,4 +1,4 @@
-//! Expressions over the delivered columns of CUR 2.0, and the rules that need more than one of them.
+//! Expressions over the delivered columns of CUR 2.0 and legacy reports, and the rules that need more than one of them.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, ScalarValue};
@@ -7,6 +7,7 @@ use datafusion::functions::expr_fn::{coalesce, get_field, nullif, strpos};
 use datafusion::logical_expr::{Expr, cast, col, lit, when};
 
 use super::CostType;
+use super::gather::gather_map;
 use crate::id::ExportId;
 use crate::money::function::{MONEY, exact_amount, prorated_amount};
 use crate::money::{PRECISION, SCALE};
@@ -120,15 +121,71 @@ impl<'a> Sources<'a> {
             .in_list(kinds.iter().map(|kind| text(kind)).collect(), false)
     }
 
-    /// `product['product_name']`; the product code where the map lacks it.
+    /// `product['product_name']`, or the column of a legacy report; the product code where it is blank.
     pub fn service_name(&self) -> DataFusionResult<Expr> {
         let code = self.text("line_item_product_code");
         Ok(match self.delivered("product") {
             Some((product, DataType::Map(..))) => {
                 coalesce(vec![nullif(get_field(product, "product_name"), text("")), code])
             }
-            _ => code,
+            _ => self.first(&["product_product_name", "line_item_product_code"]),
         })
+    }
+
+    /// The Region's code. Legacy reports have it under an older name too: for months that lack the newer column, which are
+    /// NULL there. Where it is blank there is no Region.
+    pub fn region_id(&self) -> Expr {
+        let raw = |name: &str| self.delivered(name).filter(|(_, delivered)| delivered.is_string());
+        match (raw("product_region_code"), raw("product_region")) {
+            (Some((code, _)), Some((region, _))) => nullif(coalesce(vec![code, region]), text("")),
+            (None, Some(_)) => self.text("product_region"),
+            _ => self.text("product_region_code"),
+        }
+    }
+
+    /// Resource tags by normalised key. The prefix of the legacy columns apart, both spell the keys alike.
+    pub fn resource_tags(&self) -> Expr {
+        self.map_or_columns("resource_tags", &[])
+    }
+
+    /// Cost categories by normalised name.
+    pub fn cost_categories(&self) -> Expr {
+        self.map_or_columns("cost_category", &[])
+    }
+
+    /// Discounts by kind. The two sums over kinds are columns in CUR 2.0 too, and no kinds.
+    pub fn discounts(&self) -> Expr {
+        self.map_or_columns("discount", &["discount_total_discount", "discount_bundled_discount"])
+    }
+
+    /// The map; where the export has none, a map of the columns that have its name and an underscore before the key.
+    /// Blank text is no entry, nor is the number 0, which stands for what is absent (section 2.8).
+    fn map_or_columns(&self, name: &str, others: &[&str]) -> Expr {
+        if self.delivered(name).is_some() {
+            return self.map(name);
+        }
+        let prefix = format!("{name}_");
+        let mut keys = Vec::new();
+        let mut values = Vec::new();
+        for (_, field) in self.columns.iter() {
+            let Some(key) = field.name().strip_prefix(&prefix) else {
+                continue;
+            };
+            if key.is_empty() || others.contains(&field.name().as_str()) {
+                continue;
+            }
+            let value = match field.data_type() {
+                delivered if delivered.is_string() => self.text(field.name()),
+                DataType::Float64 => cast(nullif(self.quantity(field.name()), lit(0.0)), DataType::Utf8View),
+                _ => continue,
+            };
+            keys.push(key.to_owned());
+            values.push(value);
+        }
+        if keys.is_empty() {
+            return null(CostType::Map);
+        }
+        gather_map(keys, values)
     }
 
     /// Reference, section 5.10. What a refund gives back is not delivered; a tax type tells a refunded tax.
@@ -193,6 +250,15 @@ impl<'a> Sources<'a> {
     pub fn consumed(&self, value: Expr) -> DataFusionResult<Expr> {
         let usage = self.is_kind(&["Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"]);
         when(usage.and(self.text(SPLIT_PARENT).is_null()), value).end()
+    }
+
+    /// Other rows than split ones have NULL or, in legacy reports, 0, which would look like a cost of nothing.
+    pub fn split_cost(&self) -> DataFusionResult<Expr> {
+        when(
+            self.text(SPLIT_PARENT).is_not_null(),
+            self.amount("split_line_item_split_cost"),
+        )
+        .end()
     }
 
     pub fn by_commitment(&self, savings_plan: &str, reservation: &str) -> DataFusionResult<Expr> {
@@ -321,7 +387,7 @@ fn zero() -> Expr {
 /// The sum of two amounts of which one may be absent; NULL where both are.
 fn sum(one: Expr, other: Expr) -> DataFusionResult<Expr> {
     let or_zero = |amount: &Expr| coalesce(vec![amount.clone(), zero()]);
-    let added = datafusion::logical_expr::cast(or_zero(&one) + or_zero(&other), MONEY);
+    let added = cast(or_zero(&one) + or_zero(&other), MONEY);
     when(
         one.is_null().and(other.is_null()),
         lit(ScalarValue::Decimal128(None, PRECISION, SCALE)),

@@ -20,7 +20,9 @@ use parquet::arrow::ArrowWriter;
 
 use super::super::*;
 use crate::catalog::{Change, ExportKind};
-use crate::port::{DeliveredManifest, ExportLocation, LocationRoot, Manifest, ManifestAnswer, ManifestColumn};
+use crate::port::{
+    DeliveredManifest, DeliveryLayout, ExportLocation, LocationRoot, Manifest, ManifestAnswer, ManifestColumn,
+};
 
 pub(super) const PAYER: &str = "000000000001";
 pub(super) const ONE: &str = "111111111111";
@@ -219,6 +221,7 @@ impl ExportSource for Bucket {
         self.answer("probe".to_owned())?;
         Ok(LocationReport {
             region: None,
+            layout: DeliveryLayout::default(),
             periods: self.manifests.lock().unwrap().keys().copied().collect(),
             folders_nearby: vec!["p/elsewhere".to_owned()],
         })
@@ -266,6 +269,7 @@ pub(super) fn export(root: LocationRoot) -> Export {
             root,
             prefix: "p".to_owned(),
             export_name: "e".to_owned(),
+            layout: DeliveryLayout::default(),
         },
         connected_at: DateTime::from_timestamp(1_780_000_000, 0).unwrap(),
     }

@@ -13,6 +13,9 @@ use super::super::{ControlTotals, CostSums, ExactAmount};
 /// Keys of the files that a manifest lists.
 pub fn files(objects: &BTreeMap<String, Bytes>, manifest: &str) -> Vec<String> {
     let manifest: serde_json::Value = serde_json::from_slice(&objects[manifest]).unwrap();
+    if let Some(keys) = manifest["reportKeys"].as_array() {
+        return keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect();
+    }
     let uris = manifest["dataFiles"].as_array().unwrap().iter();
     uris.map(|uri| uri.as_str().unwrap().strip_prefix("s3://bills/").unwrap().to_owned())
         .collect()

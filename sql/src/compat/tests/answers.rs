@@ -159,7 +159,11 @@ async fn information_schema_tells_postgres_types() {
                    WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
             )
             .await,
-        ["public|costs|VIEW", "exports|main|BASE TABLE"]
+        [
+            "public|costs|VIEW",
+            "exports|main|BASE TABLE",
+            "system|migration_check|VIEW"
+        ]
     );
     let routines = world
         .rows(
