@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    AccessKey, Credential, Identities, KeyOwner, KeyRecord, Principal, State, User, new_access_key, unique_id,
-};
+use super::key::{AccessKey, Credential, KeyOwner, KeyRecord, new_access_key};
+use super::{Identities, Principal, State, User, unique_id};
 use crate::aws::policy::PolicyDocument;
 
 /// Access keys that a user may have, inactive ones included.
