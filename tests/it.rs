@@ -15,6 +15,7 @@ mod crash;
 mod import;
 mod leak;
 mod manual;
+mod obstacles;
 mod policies;
 mod secrets;
 mod setup;

@@ -1,11 +1,13 @@
 //! The policies that Farthing prints, judged by the sandbox, which evaluates policies without knowing where they come from.
 
+mod guide;
+
 use std::collections::BTreeSet;
 
 use farthing_engine::account::policy::{Kind, Mode, Names, Partition, bucket_policy, iam_policy, merge_bucket_policy};
 use farthing_sandbox::aws::{Sandbox, SandboxSpec};
 use farthing_tests::bench::{Bench, Start, on_runtimes, run};
-use farthing_tests::client::{Client, Param, Way};
+use farthing_tests::client::{Param, Way};
 use farthing_tests::cloud::{BUCKET, EXPORT, PREFIX};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::sample::select;

@@ -93,7 +93,7 @@ pub struct Identity {
 pub struct ExportLocation {
     /// The bucket or the folder that the keys below are relative to.
     pub root: LocationRoot,
-    /// The key prefix between the root and the export name, without slashes at its ends; may be empty.
+    /// The key prefix between the root and the export name, as AWS keeps it; may be empty.
     pub prefix: String,
     /// The export's name in AWS.
     pub export_name: String,
