@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod administration_accounts;
+mod administration_changes;
 mod administration_exports;
 mod faults;
 

@@ -264,7 +264,7 @@ impl Failure {
         if let Some(text) = self.shown_message() {
             message = format!("{message}: {text}");
         }
-        Error::new(ErrorKind::AwsRefused, message).with_hint(
+        Error::new(ErrorKind::Limit, message).with_hint(
             "Connect an export that exists, delete one that is not needed, or ask AWS Support for a higher quota.",
         )
     }
