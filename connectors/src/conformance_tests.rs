@@ -4,6 +4,7 @@
 
 mod administration_accounts;
 mod administration_buckets;
+mod administration_changes;
 mod administration_exports;
 mod administration_iam;
 mod administration_organization;

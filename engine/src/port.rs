@@ -17,8 +17,8 @@ use crate::id::{AccountId, BillingPeriod};
 use crate::secret::SecretString;
 
 pub use administration::{
-    AwsAdministration, Destination, Execution, ExportDefinition, ExportHealth, ExportService, Organization,
-    OrganizationAccount, PresentBucket, PresentExport, Simulated,
+    AwsAdministration, BucketEncryption, Destination, Execution, ExportDefinition, ExportHealth, ExportService,
+    Organization, OrganizationAccount, PresentBucket, PresentExport, Simulated,
 };
 
 /// An AWS access key as it comes from a user. Holds secrets, so it is never stored or printed.

@@ -68,6 +68,8 @@ fn definition(service: ExportService, bucket: &str, query: String, format: &str)
             format: format.to_owned(),
             compression: format.to_owned(),
             overwrite: "OVERWRITE_REPORT".to_owned(),
+            output_type: "CUSTOM".to_owned(),
+            artifacts: Vec::new(),
         },
     }
 }

@@ -324,7 +324,7 @@ impl<'a> Checked<'a> {
         vec![
             allow(
                 "FarthingCreatePolicies",
-                &["iam:CreatePolicy", "iam:GetPolicy"],
+                &["iam:CreatePolicy", "iam:GetPolicy", "iam:GetPolicyVersion"],
                 json!(policies),
             ),
             allow(

@@ -25,6 +25,8 @@ pub(crate) struct ManagedPolicy {
     pub(crate) path: String,
     pub(crate) arn: String,
     pub(crate) created: DateTime<Utc>,
+    /// As it was given.
+    pub(crate) text: String,
     pub(crate) document: Arc<PolicyDocument>,
 }
 
@@ -53,6 +55,8 @@ pub(crate) enum IamFailure {
     PolicyExists(String),
     NoUser(String),
     NoPolicy(String),
+    /// The policy's ARN, and the version that it does not have.
+    NoVersion(String, String),
     /// The quota's name and size.
     Quota(&'static str, usize),
 }
@@ -86,6 +90,7 @@ impl Identities {
         account: &str,
         path: &str,
         name: &str,
+        text: &str,
         document: PolicyDocument,
     ) -> Result<ManagedPolicy, IamFailure> {
         let policy = ManagedPolicy {
@@ -94,6 +99,7 @@ impl Identities {
             path: path.to_owned(),
             arn: format!("arn:aws:iam::{account}:policy{path}{name}"),
             created: self.clock.now(),
+            text: text.to_owned(),
             document: Arc::new(document),
         };
         self.write(|state| {
