@@ -91,7 +91,6 @@ const STATEMENTS: &[&str] = &[
     "CALL connect_aws_root(location => '$L', credentials_csv => '$K,$S', secret_access_key => '$S')",
     "CALL update_aws_credentials(account_id => '$S', access_key_id => '$K', secret_access_key => '$S')",
     "CALL update_aws_credentials('$K', '$S')",
-    "CALL setup_aws_iam_user(user_name => '$K $S', access_key_id => '$K', secret_access_key => '$S')",
     "CALL connect_aws_linked(role_arn => '$S', access_key_id => '$K', secret_access_key => '$S')",
     "CALL create_aws_export(export_name => 'e', bucket => 'b', credentials_csv => '$S')",
     "CALL check_aws_access(secret_access_key => '$S')",

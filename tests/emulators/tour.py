@@ -1,6 +1,8 @@
 """Checks with counts at the end, and a sandbox to run them against."""
 
+import datetime
 import json
+import pathlib
 import subprocess
 import traceback
 
@@ -21,15 +23,15 @@ def expect(condition, shown):
         raise AssertionError(shown)
 
 
-def refused(code, status, call, **arguments):
-    """The call fails with this code and HTTP status. Returns the answer."""
+def refused(code, status, call, says_why=True, **arguments):
+    """The call fails with this code and HTTP status, and with a message. Returns the answer."""
     try:
         answer = call(**arguments)
     except botocore.exceptions.ClientError as error:
         answer = error.response
         found = (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"])
         expect(found == (code, status), f"wants {(code, status)}, gets {found}: {error}")
-        expect(answer["Error"].get("Message"), f"{code} has no message")
+        expect(answer["Error"].get("Message") or not says_why, f"{code} has no message")
         return answer
     raise AssertionError(f"is not refused with {code}: {answer}")
 
@@ -83,6 +85,8 @@ def compare(value, shape, path):
     elif shape.type_name == "map":
         for name, member in value.items():
             compare(member, shape.value, f"{path}[{name}]")
+    elif shape.type_name == "timestamp" and shape.serialization.get("timestampFormat") == "iso8601":
+        expect(datetime.datetime.fromisoformat(value).tzinfo, f"{path}: {value!r} is no time")
     else:
         expect(isinstance(value, TYPES[shape.type_name]), f"{path}: {value!r} is no {shape.type_name}")
         enum = getattr(shape, "enum", None)
@@ -97,8 +101,10 @@ def run(sandbox):
         try:
             function(sandbox)
             print(f"ok      {name}")
-        except Exception:  # whatever went wrong is the finding
+        except Exception as error:  # whatever went wrong is the finding
             failed += 1
-            print(f"FAILED  {name}\n{traceback.format_exc()}")
+            ours = [at for at in traceback.extract_tb(error.__traceback__) if at.filename.endswith("_tour.py")]
+            where = f"{pathlib.Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
+            print(f"FAILED  {name}\n        {where}: {type(error).__name__}: {error}")
     print(f"{len(CHECKS) - failed} passed, {failed} failed")
     return failed

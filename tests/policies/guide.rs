@@ -144,7 +144,7 @@ const CREATING: &[(&str, Shown)] = &[
     ),
     (
         "bcm-data-exports:GetExport",
-        Shown::Refused(CREATE, "bcm-data-exports:GetExport", ":export/present"),
+        Shown::Refused(CREATE, "bcm-data-exports:GetExport", ":export/"),
     ),
     (
         "bcm-data-exports:CreateExport",

@@ -46,11 +46,6 @@ const NOT_JUDGED: &[(&str, &str, &str)] = &[
         accounts::MEMBERS_MAY_NOT_LIST,
         "a member account gets an empty list and no refusal",
     ),
-    (
-        "moto",
-        storage::LEAST_RIGHTS,
-        "HeadBucket is taken for an action s3:HeadBucket of its own",
-    ),
     ("moto", storage::BAD_NAMES, "bucket names and policies are not checked"),
     (
         "moto",

@@ -152,7 +152,12 @@ impl Failure {
             return None;
         };
         let call = call.with_named_resource(reason);
-        let message = format!("AWS refused {} on {}: {reason}", call.action, call.arn);
+        // Another action than the one asked, such as kms:Decrypt, is named by AWS.
+        let (action, arn) = match named_refusal(reason) {
+            Some((action, arn)) if action != call.action => (action, arn),
+            _ => (call.action.to_owned(), call.arn),
+        };
+        let message = format!("AWS refused {action} on {arn}: {reason}");
         Some(Error::new(ErrorKind::AwsRefused, message).with_hint(hint))
     }
 }

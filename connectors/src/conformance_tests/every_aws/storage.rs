@@ -12,7 +12,6 @@ use super::super::{
 use super::Case;
 use super::ground::Ground;
 
-pub(super) const LEAST_RIGHTS: &str = "s3: the least rights are enough to look and to read";
 pub(super) const BAD_NAMES: &str = "s3: names and policies that AWS does not take are refused";
 pub(super) const OTHER_REGION: &str = "s3: a bucket of another Region is found";
 
@@ -73,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
         run: |ground| Box::pin(refused(ground)),
     },
     Case {
-        name: LEAST_RIGHTS,
+        name: "s3: the least rights are enough to look and to read",
         calls: "HeadBucket, ListObjectsV2, GetObject",
         run: |ground| Box::pin(least_rights(ground)),
     },
