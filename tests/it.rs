@@ -17,6 +17,7 @@ mod leak;
 mod legacy;
 mod manual;
 mod migration;
+mod obstacles;
 mod policies;
 mod secrets;
 mod setup;

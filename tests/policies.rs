@@ -1,5 +1,7 @@
 //! The policies that Farthing prints, judged by the sandbox, which evaluates policies without knowing where they come from.
 
+mod guide;
+
 use std::collections::BTreeSet;
 
 use farthing_engine::account::policy::{Kind, Mode, Names, Partition, bucket_policy, iam_policy, merge_bucket_policy};

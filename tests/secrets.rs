@@ -26,6 +26,9 @@ impl Told {
     }
 }
 
+/// The first statements are right.
+const RIGHT: usize = 12;
+
 /// Every form in which a call can carry a secret, with and without mistakes. `$K` is a key id that the sandbox knows, `$S`
 /// its secret, `$W` a wrong secret; all secrets hold the canary.
 const STATEMENTS: &[&str] = &[
@@ -39,8 +42,21 @@ const STATEMENTS: &[&str] = &[
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$S')",
     "CALL connect_aws_root(location => '$L', credential => 'secret:canary')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key := ('$S'::text))",
+    "CALL connect_aws_root(location => '$L', credentials_csv => E'Access key ID,Secret access key\\n$K,$S')",
+    "CALL update_aws_credentials(credentials_csv => E'Access key ID,Secret access key\\n$K,$S')",
+    "CALL update_aws_credentials(access_key_id => '$K', secret_access_key => '$S', dry_run => true)",
+    // AWS refuses, or Farthing: the key is the root's.
     "CALL connect_aws_linked(access_key_id => '$K', secret_access_key => '$S')",
-    // AWS refuses.
+    "CALL connect_aws_root(location => '$L', credentials_csv => E'Access key ID,Secret access key\\n$K,$W')",
+    "CALL update_aws_credentials(credentials_csv => E'Access key ID,Secret access key\\n$K,$W')",
+    "CALL update_aws_credentials(access_key_id => '$K', secret_access_key => '$S', session_token => '$W')",
+    "CALL setup_aws_iam_user(location => '$L', user_name => 'reader', access_key_id => '$K', secret_access_key => '$S')",
+    "CALL setup_aws_iam_user(user_name => 'reader', credentials_csv => E'Access key ID,Secret access key\\n$K,$W')",
+    "CALL create_aws_export(export_name => 'e', bucket => 'example-made', access_key_id => '$K', secret_access_key => '$S')",
+    "CALL connect_aws_root(location => '$L', role_arn => 'arn:aws:iam::123456789012:role/r', access_key_id => '$K', \
+     secret_access_key => '$S')",
+    "CALL connect_aws_linked(role_arn => 'arn:aws:iam::123456789012:role/r', access_key_id => '$K', secret_access_key => '$W')",
+    "CALL connect_aws_linked_all(role_name => 'r', access_key_id => '$K', secret_access_key => '$W')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$W')",
     "CALL connect_aws_linked(access_key_id => 'AKIAFARTHINGEXAMPLEX', secret_access_key => '$W')",
     "CALL connect_aws_root(location => '$L', access_key_id => '$K', secret_access_key => '$S', session_token => '$W')",
@@ -68,6 +84,17 @@ const STATEMENTS: &[&str] = &[
     "CALL put_secret(name => 'two words', value => '$S')",
     "CALL drop_secret('x', '$S')",
     "CALL refresh_export(secret_access_key => '$S')",
+    "CALL connect_aws_root(location => '$L', credentials_csv => '$S')",
+    "CALL connect_aws_root(location => '$L', credentials_csv => E'Access key ID,Secret access key\\n$K,$S\\n$K,$W')",
+    "CALL connect_aws_root(location => '$L', credentials_csv => E'User name,Password\\nx,$S')",
+    "CALL connect_aws_root(location => '$L', credentials_csv => E'Access key ID,Secret access key\\n$S,$K')",
+    "CALL connect_aws_root(location => '$L', credentials_csv => '$K,$S', secret_access_key => '$S')",
+    "CALL update_aws_credentials(account_id => '$S', access_key_id => '$K', secret_access_key => '$S')",
+    "CALL update_aws_credentials('$K', '$S')",
+    "CALL connect_aws_linked(role_arn => '$S', access_key_id => '$K', secret_access_key => '$S')",
+    "CALL create_aws_export(export_name => 'e', bucket => 'b', credentials_csv => '$S')",
+    "CALL check_aws_access(secret_access_key => '$S')",
+    "CALL diagnose_aws('$S')",
     // They do not parse.
     "CALL put_secret('open, '$S')",
     "CALL put_secret('name', '$S'",
@@ -103,6 +130,18 @@ const BOUND: &[(&str, &[&str])] = &[
     (
         "CALL connect_aws_linked(access_key_id => $1, secret_access_key => $2, session_token => $2)",
         &["$K", "$S"],
+    ),
+    (
+        "CALL update_aws_credentials(credentials_csv => $1)",
+        &["Access key ID,Secret access key\n$K,$S"],
+    ),
+    (
+        "CALL setup_aws_iam_user(user_name => $1, access_key_id => $2, secret_access_key => $3)",
+        &["reader", "$K", "$W"],
+    ),
+    (
+        "CALL connect_aws_linked(role_arn => $1, credentials_csv => $2)",
+        &["no role", "$S"],
     ),
     ("CALL put_secret(name => $2, value => $1)", &["$S", "two words"]),
     ("CALL put_secret($1)", &["$S"]),
@@ -177,7 +216,7 @@ fn a_secret_goes_in_and_never_comes_out() {
             }
         }
         // The test would prove nothing if everything were refused.
-        for statement in &STATEMENTS[..9] {
+        for statement in &STATEMENTS[..RIGHT] {
             assert!(
                 done[statement],
                 "{statement} is refused: {:?}",

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod administration_accounts;
+mod administration_buckets;
+mod administration_changes;
 mod administration_exports;
+mod administration_iam;
+mod administration_organization;
+mod every_aws;
 mod faults;
 
 use std::sync::Arc;

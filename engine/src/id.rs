@@ -50,7 +50,12 @@ impl FromStr for AccountId {
 }
 
 fn bad_account(text: &str) -> Error {
-    Error::new(ErrorKind::BadValue, format!("\"{text}\" is not an AWS account id"))
+    // A longer text may be a secret that was given in the wrong place.
+    let shown = match text.len() {
+        0..=16 => format!("\"{text}\""),
+        longer => format!("a text of {longer} bytes"),
+    };
+    Error::new(ErrorKind::BadValue, format!("{shown} is not an AWS account id"))
         .with_hint("An account id has twelve digits, leading zeros included, for example '012345678901'.")
 }
 

@@ -17,8 +17,8 @@ use crate::id::{AccountId, BillingPeriod};
 use crate::secret::SecretString;
 
 pub use administration::{
-    AwsAdministration, Destination, Execution, ExportDefinition, ExportHealth, ExportService, Organization,
-    OrganizationAccount, PresentBucket, PresentExport, Simulated,
+    AwsAdministration, BucketEncryption, Destination, Execution, ExportDefinition, ExportHealth, ExportService,
+    Organization, OrganizationAccount, PresentBucket, PresentExport, Simulated,
 };
 
 /// An AWS access key as it comes from a user. Holds secrets, so it is never stored or printed.
@@ -112,7 +112,7 @@ impl DeliveryLayout {
 pub struct ExportLocation {
     /// The bucket or the folder that the keys below are relative to.
     pub root: LocationRoot,
-    /// The key prefix between the root and the export name, without slashes at its ends; may be empty.
+    /// The key prefix between the root and the export name, as AWS keeps it; may be empty.
     pub prefix: String,
     /// The export's name in AWS.
     pub export_name: String,

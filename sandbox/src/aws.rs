@@ -48,7 +48,7 @@ mod tests;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,7 +64,8 @@ use self::cloud::Cloud;
 use self::cur::Reports;
 use self::data_exports::Exports;
 use self::fault::Faults;
-use self::identity::{Identities, new_access_key};
+use self::identity::Identities;
+use self::identity::key::new_access_key;
 use self::server::Endpoint;
 use self::store::BucketStore;
 
@@ -72,7 +73,7 @@ pub use self::clock::Clock;
 pub use self::cur::ReportSpec;
 pub use self::data_exports::DataExportSpec;
 pub use self::fault::{Fault, FaultHandle, FaultKind};
-pub use self::identity::AccessKey;
+pub use self::identity::key::{AccessKey, SessionCredentials};
 pub use self::identity::organization::AccountState;
 pub use self::log::{RequestLog, RequestRecord};
 pub use self::policy::PolicyError;
@@ -205,7 +206,7 @@ impl Sandbox {
             faults: Faults::default(),
             log: RequestLog::default(),
             region: spec.region,
-            wrong_region: spec.wrong_region,
+            wrong_region: Mutex::new(spec.wrong_region),
         });
         let stop = CancellationToken::new();
         let endpoint = Arc::new(Endpoint::new(Arc::clone(&cloud)));
@@ -319,6 +320,27 @@ impl Sandbox {
         json: &str,
     ) -> Result<(), SandboxError> {
         self.cloud.identities.put_role_policy(account, role, policy_name, json)
+    }
+
+    /// Opens a session of a role past its trust policy, as if `AssumeRole` had been called before.
+    pub fn open_session(
+        &self,
+        account: &str,
+        role: &str,
+        session: &str,
+        lifetime: Duration,
+    ) -> Result<SessionCredentials, SandboxError> {
+        let now = self.cloud.clock.now();
+        let opened = self
+            .cloud
+            .identities
+            .open_session(account, role, session, None, now, lifetime);
+        opened.ok_or_else(|| SandboxError::NotFound(format!("role {role} of account {account}")))
+    }
+
+    /// Changes how S3 answers requests that were signed for another Region than the bucket's.
+    pub fn set_wrong_region(&self, answer: WrongRegion) {
+        self.cloud.set_wrong_region(answer);
     }
 
     /// Creates a bucket. When it exists already with the same owner and Region (from an earlier start), nothing happens.

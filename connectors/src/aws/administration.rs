@@ -40,6 +40,15 @@ impl std::fmt::Debug for AwsAdmin {
     }
 }
 
+/// The service that the ARN of an export is of.
+fn service_of(export_arn: &str) -> ExportService {
+    if export_arn.split(':').nth(2) == Some("cur") {
+        ExportService::Cur
+    } else {
+        ExportService::DataExports
+    }
+}
+
 #[async_trait]
 impl AwsAdministration for AwsAdmin {
     async fn list_exports(&self, credential: &Credential) -> Result<Vec<PresentExport>> {
@@ -72,6 +81,27 @@ impl AwsAdministration for AwsAdmin {
         match definition.service {
             ExportService::DataExports => exports::create(&self.clients, &key, definition).await,
             ExportService::Cur => reports::create(&self.clients, &key, definition).await,
+        }
+    }
+
+    async fn update_export(
+        &self,
+        credential: &Credential,
+        export_arn: &str,
+        definition: &ExportDefinition,
+    ) -> Result<()> {
+        let key = self.clients.access_key(credential).await?;
+        match service_of(export_arn) {
+            ExportService::DataExports => exports::update(&self.clients, &key, export_arn, definition).await,
+            ExportService::Cur => reports::update(&self.clients, &key, export_arn, definition).await,
+        }
+    }
+
+    async fn delete_export(&self, credential: &Credential, export_arn: &str) -> Result<()> {
+        let key = self.clients.access_key(credential).await?;
+        match service_of(export_arn) {
+            ExportService::DataExports => exports::delete(&self.clients, &key, export_arn).await,
+            ExportService::Cur => reports::delete(&self.clients, &key, export_arn).await,
         }
     }
 
@@ -119,6 +149,11 @@ impl AwsAdministration for AwsAdmin {
     async fn create_policy(&self, credential: &Credential, name: &str, document: &str) -> Result<String> {
         let key = self.clients.access_key(credential).await?;
         iam::create_policy(&self.clients, &key, name, document).await
+    }
+
+    async fn policy_document(&self, credential: &Credential, policy_arn: &str) -> Result<String> {
+        let key = self.clients.access_key(credential).await?;
+        iam::policy_document(&self.clients, &key, policy_arn).await
     }
 
     async fn create_user(&self, credential: &Credential, name: &str) -> Result<()> {

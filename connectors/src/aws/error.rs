@@ -209,6 +209,9 @@ impl Failure {
 
     fn refused(&self, call: &AwsCall) -> Error {
         let text = self.shown_message();
+        if let Some(error) = text.as_deref().and_then(|reason| self.refusal(call, reason)) {
+            return error;
+        }
         // KMS and service control policies refuse other actions than the one asked; AWS then names them.
         let named = text.as_deref().and_then(named_refusal);
         let (action, arn, grant_on) = match &named {
@@ -264,7 +267,7 @@ impl Failure {
         if let Some(text) = self.shown_message() {
             message = format!("{message}: {text}");
         }
-        Error::new(ErrorKind::AwsRefused, message).with_hint(
+        Error::new(ErrorKind::Limit, message).with_hint(
             "Connect an export that exists, delete one that is not needed, or ask AWS Support for a higher quota.",
         )
     }

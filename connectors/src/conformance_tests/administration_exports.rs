@@ -39,7 +39,7 @@ const ACTIONS: [(&str, &str); 7] = [
 ];
 
 /// A place in another Region than the one that serves both APIs, with a bucket that both services may deliver to.
-async fn place() -> Place {
+pub(super) async fn place() -> Place {
     let change = |settings| AwsSettings {
         region: "eu-west-1".to_owned(),
         max_attempts: 1,
@@ -72,7 +72,7 @@ fn configured(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn export(name: &str) -> ExportDefinition {
+pub(super) fn export(name: &str) -> ExportDefinition {
     let configuration = configured(&[("INCLUDE_RESOURCES", "TRUE"), ("TIME_GRANULARITY", "DAILY")]);
     ExportDefinition {
         service: ExportService::DataExports,
@@ -88,11 +88,13 @@ fn export(name: &str) -> ExportDefinition {
             format: "PARQUET".to_owned(),
             compression: "PARQUET".to_owned(),
             overwrite: "OVERWRITE_REPORT".to_owned(),
+            output_type: "CUSTOM".to_owned(),
+            artifacts: Vec::new(),
         },
     }
 }
 
-fn report(name: &str) -> ExportDefinition {
+pub(super) fn report(name: &str) -> ExportDefinition {
     let mut report = ExportDefinition {
         service: ExportService::Cur,
         description: String::new(),
@@ -101,6 +103,7 @@ fn report(name: &str) -> ExportDefinition {
     };
     "Parquet".clone_into(&mut report.destination.format);
     "Parquet".clone_into(&mut report.destination.compression);
+    report.destination.output_type.clear();
     report
 }
 
@@ -301,7 +304,8 @@ async fn what_aws_does_not_accept_is_told() {
         (report("r10"), "ReportLimitReachedException"),
     ] {
         let error = admin.create_export(&user, &definition).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::AwsRefused, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error:?}");
+        assert!(error.hint().unwrap().contains("delete one"), "{error:?}");
         assert!(error.message().contains("quota"), "{error:?}");
         assert!(error.detail().unwrap().contains(code), "{error:?}");
     }

@@ -76,15 +76,23 @@ pub struct PermissionChecks {
     pub checks: Vec<PermissionCheck>,
 }
 
-/// What resource discovery reads (the onboarding guide's Resource Discovery Policy); one action stands for its service.
+/// What resource discovery reads (the onboarding guide's Resource Discovery Policy). Of `ec2:Describe*` and
+/// `elasticloadbalancing:Describe*` the most used stand for the others.
 const DISCOVERY: &[&str] = &[
     "ec2:DescribeInstances",
     "ec2:DescribeVolumes",
     "ec2:DescribeSnapshots",
     "elasticloadbalancing:DescribeLoadBalancers",
     "s3:ListAllMyBuckets",
+    "s3:GetBucketLocation",
+    "s3:GetBucketTagging",
+    "s3:GetBucketAcl",
+    "s3:GetBucketPolicyStatus",
+    "s3:GetBucketPublicAccessBlock",
     "iam:ListUsers",
     "iam:ListAccessKeys",
+    "iam:GetAccessKeyLastUsed",
+    "iam:GetLoginProfile",
     "cloudwatch:GetMetricStatistics",
 ];
 

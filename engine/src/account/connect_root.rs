@@ -63,7 +63,13 @@ impl Connections {
     async fn plan_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<Plan> {
         let (credential, key_id) = self.resolve(&request.credential).await?;
         let (mut location, identity) = self.locate(request, &credential, run).await?;
-        let report = self.source.probe(&location, &credential).await?;
+        let mut report = self.source.probe(&location, &credential).await?;
+        if let (true, Some(other)) = (report.periods.is_empty(), request.location.with_all_slashes(&location))
+            && let Ok(found) = self.source.probe(&other, &credential).await
+            && !found.periods.is_empty()
+        {
+            (location, report) = (other, found);
+        }
         if let (LocationRoot::Bucket { region, .. }, Some(found)) = (&mut location.root, &report.region) {
             *region = Some(found.clone());
         }
@@ -125,7 +131,10 @@ impl Connections {
         let identity = self.identify_trusted(credential, request.dry_run, run).await?;
         let detection = self.detect(identity.account, credential, run).await?;
         let chosen = detection.choose(request.location.export_name.as_deref())?;
-        Ok((chosen.resolve()?, Some(identity)))
+        let location = chosen.resolve()?;
+        // AWS names the prefix as it uses it.
+        let location = chosen.with_all_slashes(&location).unwrap_or(location);
+        Ok((location, Some(identity)))
     }
 
     async fn identify_root(

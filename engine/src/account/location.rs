@@ -44,8 +44,9 @@ impl LocationParts {
         };
         let bucket = self.bucket.as_deref().ok_or_else(|| missing("bucket"))?;
         let export_name = self.export_name.clone().ok_or_else(|| missing("name"))?;
-        let prefix = self.prefix.as_deref().unwrap_or("").trim_matches('/');
-        self.at_bucket(bucket, prefix.to_owned(), export_name)
+        let prefix = self.prefix.as_deref().unwrap_or("");
+        let segments: Vec<&str> = prefix.split('/').filter(|segment| !segment.is_empty()).collect();
+        self.at_bucket(bucket, segments.join("/"), export_name)
     }
 
     fn resolve_uri(&self, location: &str) -> Result<ExportLocation> {
@@ -82,6 +83,29 @@ impl LocationParts {
             }
             other => Err(bad(&format!("the scheme {other} is not read"))),
         }
+    }
+
+    /// The other place that the same text may mean: with the slashes that [`LocationParts::resolve`] leaves out as stray ones.
+    /// AWS joins a prefix and an export's name with a slash, whatever the prefix begins or ends with.
+    pub(crate) fn with_all_slashes(&self, resolved: &ExportLocation) -> Option<ExportLocation> {
+        if !matches!(resolved.root, LocationRoot::Bucket { .. }) {
+            return None;
+        }
+        let prefix = match &self.location {
+            None => self.prefix.clone().unwrap_or_default(),
+            Some(uri) => {
+                let (_, rest) = uri.split_once("://")?;
+                let path = rest.find('/').map_or("", |at| &rest[at..]);
+                let folder = format!("/{}", resolved.export_name);
+                let whole = |at: &usize| path[at + folder.len()..].starts_with('/') || path.ends_with(&folder);
+                let end = path.rmatch_indices(&folder).map(|(at, _)| at).find(whole);
+                path[..end.unwrap_or(path.len())].chars().skip(1).collect()
+            }
+        };
+        (prefix != resolved.prefix).then(|| ExportLocation {
+            prefix,
+            ..resolved.clone()
+        })
     }
 
     /// Splits a path into what is before the export's folder and the export's name.

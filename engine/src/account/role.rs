@@ -134,10 +134,17 @@ pub(super) fn account_of(arn: &str) -> Result<AccountId> {
         ["arn", _, "iam", "", account, role] if role.len() > "role/".len() && role.starts_with("role/") => {
             account.parse()
         }
-        _ => Err(
-            Error::new(ErrorKind::BadValue, format!("\"{arn}\" is not the ARN of a role"))
-                .with_hint("Write 'arn:aws:iam::<account>:role/<name>', as the IAM console shows it."),
-        ),
+        _ => {
+            // Anything but an ARN may be a secret that was given in the wrong place.
+            let shown = match arn.starts_with("arn:") {
+                true => format!("\"{arn}\""),
+                false => "what role_arn says".to_owned(),
+            };
+            Err(
+                Error::new(ErrorKind::BadValue, format!("{shown} is not the ARN of a role"))
+                    .with_hint("Write 'arn:aws:iam::<account>:role/<name>', as the IAM console shows it."),
+            )
+        }
     }
 }
 

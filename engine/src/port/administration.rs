@@ -43,6 +43,13 @@ pub struct Destination {
     pub compression: String,
     /// `OVERWRITE_REPORT` or `CREATE_NEW_REPORT`.
     pub overwrite: String,
+    /// Data Exports: `CUSTOM`, or `ATHENA` or `REDSHIFT` for files that come with set-up for these. Legacy: empty.
+    #[serde(default)]
+    pub output_type: String,
+    /// Legacy: what AWS adds for other services, of `ATHENA`, `REDSHIFT` and `QUICKSIGHT`; `ATHENA` also changes the folders
+    /// that files are delivered to. Data Exports: empty.
+    #[serde(default)]
+    pub artifacts: Vec<String>,
 }
 
 /// What an export is to contain, and where it goes.
@@ -110,6 +117,24 @@ pub struct PresentBucket {
     pub region: String,
     /// Its policy, as JSON, if it has one.
     pub policy: Option<String>,
+    /// How it encrypts new objects.
+    pub encryption: BucketEncryption,
+}
+
+/// How a bucket encrypts new objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketEncryption {
+    /// With keys of S3, whose use needs no permission (SSE-S3).
+    S3,
+    /// With a key of AWS KMS (SSE-KMS, DSSE-KMS): readers need `kms:Decrypt` on it, and services that deliver
+    /// `kms:GenerateDataKey`.
+    Kms {
+        /// The key's ARN, id or alias as the bucket names it; `None` for the key `aws/s3` that AWS manages, which no other
+        /// account can be let use.
+        key: Option<String>,
+    },
+    /// The credential may not see it (`s3:GetEncryptionConfiguration`).
+    Unknown,
 }
 
 /// The organization of an account.
@@ -147,6 +172,7 @@ pub struct Simulated {
 ///
 /// All methods are bounded by the AWS call timeout for each request. Errors: `AwsRefused` naming the missing action and
 /// resource, `Missing` for what does not exist, `BadCredentials`, `AwsUnreachable`, `Duplicate` for names that are taken,
+/// `Limit` for AWS's quotas,
 /// `BadValue` for what AWS finds invalid, with its reason. Reads are safe to repeat; each write says what repeating does.
 #[async_trait]
 pub trait AwsAdministration: Send + Sync {
@@ -171,7 +197,21 @@ pub trait AwsAdministration: Send + Sync {
     /// is taken.
     async fn create_export(&self, credential: &Credential, definition: &ExportDefinition) -> Result<String>;
 
-    /// The bucket, or `None` if there is none of that name. `HeadBucket`, `GetBucketPolicy`.
+    /// Replaces the definition of an export, `UpdateExport`, or of a legacy report, `ModifyReportDefinition`. AWS keeps the
+    /// name, the table, the billing view, and `OVERWRITE_REPORT`; `BadValue` for a definition that changes these, `Missing` for
+    /// an export that does not exist. Repeating changes nothing.
+    async fn update_export(
+        &self,
+        credential: &Credential,
+        export_arn: &str,
+        definition: &ExportDefinition,
+    ) -> Result<()>;
+
+    /// Deletes an export, `DeleteExport`, or a legacy report, `DeleteReportDefinition`. What is delivered stays in the bucket.
+    /// Deleting one that is gone succeeds.
+    async fn delete_export(&self, credential: &Credential, export_arn: &str) -> Result<()>;
+
+    /// The bucket, or `None` if there is none of that name. `HeadBucket`, `GetBucketPolicy`, `GetBucketEncryption`.
     async fn bucket(&self, credential: &Credential, name: &str) -> Result<Option<PresentBucket>>;
 
     /// Creates a bucket: `CreateBucket`. Repeating succeeds if the caller's account owns it there; `Duplicate` if another
@@ -206,6 +246,10 @@ pub trait AwsAdministration: Send + Sync {
     /// Creates a managed policy: `CreatePolicy`. Returns its ARN. If the account has one of that name its ARN is returned
     /// and nothing changes, whatever its document says. `Limit` for more than 6,144 characters.
     async fn create_policy(&self, credential: &Credential, name: &str, document: &str) -> Result<String>;
+
+    /// The document of a managed policy as JSON, in the version that is in force: `GetPolicy`, `GetPolicyVersion`. `Missing`
+    /// if there is no such policy.
+    async fn policy_document(&self, credential: &Credential, policy_arn: &str) -> Result<String>;
 
     /// Creates a user: `CreateUser`. Repeating changes nothing.
     async fn create_user(&self, credential: &Credential, name: &str) -> Result<()>;

@@ -1,5 +1,7 @@
 //! What all front doors of the sandbox share, and the one place where a call is allowed or refused.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 
 use super::SandboxError;
@@ -25,7 +27,7 @@ pub(crate) struct Cloud {
     pub(crate) log: RequestLog,
     /// The organisation's home Region.
     pub(crate) region: String,
-    pub(crate) wrong_region: WrongRegion,
+    pub(crate) wrong_region: Mutex<WrongRegion>,
 }
 
 /// What an action is asked on.
@@ -55,6 +57,15 @@ pub(crate) struct Refusal {
 }
 
 impl Cloud {
+    /// How S3 answers a request that was signed for another Region than the bucket's.
+    pub(crate) fn wrong_region(&self) -> WrongRegion {
+        *self.wrong_region.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_wrong_region(&self, answer: WrongRegion) {
+        *self.wrong_region.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+
     /// Asks the policies.
     pub(crate) fn authorize(
         &self,
@@ -201,6 +212,7 @@ impl Cloud {
             match fault {
                 FaultKind::Slow(delay) => tokio::time::sleep(delay).await,
                 FaultKind::Before(act) => act(&record),
+                FaultKind::TakeBucket { account, region } => self.take_for_fault(&record, &account, &region),
                 FaultKind::ReplaceObject(body) => self.replace_for_fault(&record, body).await,
                 FaultKind::SlowDown | FaultKind::InternalError | FaultKind::ExpiredToken => answer = Some(fault),
                 FaultKind::ResetMidBody { .. } | FaultKind::Truncate { .. } | FaultKind::FlipByte { .. } => {
@@ -211,6 +223,16 @@ impl Cloud {
             }
         }
         answer
+    }
+
+    fn take_for_fault(&self, record: &RequestRecord, account: &str, region: &str) {
+        let Some(bucket) = &record.bucket else {
+            tracing::warn!(operation = %record.operation, "a request without a bucket cannot have its name taken");
+            return;
+        };
+        if let Err(error) = self.buckets.create(bucket, account, region, self.clock.now()) {
+            tracing::warn!(%error, "the bucket could not be taken as the injected fault asks");
+        }
     }
 
     async fn replace_for_fault(&self, record: &RequestRecord, body: Bytes) {
@@ -243,6 +265,7 @@ fn reason(denial: Denial, action: &str) -> String {
         DeniedBy::Identity => ("an", "identity-based policy"),
         DeniedBy::Resource => ("a", "resource-based policy"),
         DeniedBy::Session => ("a", "session policy"),
+        DeniedBy::ServiceControl => ("a", "service control policy"),
     };
     if denial.explicit {
         format!("with an explicit deny in {article} {kind}")

@@ -38,6 +38,13 @@ pub enum FaultKind {
     },
     /// The object that the request names is replaced before it is served.
     ReplaceObject(Bytes),
+    /// The bucket that the request names is made by this account before it is served.
+    TakeBucket {
+        /// The account that makes it.
+        account: String,
+        /// The Region that it makes it in.
+        region: String,
+    },
     /// The test does something before the request is served.
     Before(Arc<dyn Fn(&RequestRecord) + Send + Sync>),
     /// Requests that need this action (`*` and `?` allowed) are refused as by an explicit deny.
@@ -55,6 +62,7 @@ impl fmt::Debug for FaultKind {
             Self::Truncate { after_bytes } => write!(f, "Truncate({after_bytes})"),
             Self::FlipByte { offset } => write!(f, "FlipByte({offset})"),
             Self::ReplaceObject(bytes) => write!(f, "ReplaceObject({} bytes)", bytes.len()),
+            Self::TakeBucket { account, region } => write!(f, "TakeBucket({account}, {region})"),
             Self::Before(_) => f.write_str("Before"),
             Self::Deny(action) => write!(f, "Deny({action})"),
         }

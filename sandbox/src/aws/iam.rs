@@ -38,6 +38,7 @@ impl ControlApi for Iam {
         match call.operation {
             "CreatePolicy" => create_policy(call),
             "GetPolicy" => get_policy(call),
+            "GetPolicyVersion" => get_policy_version(call),
             "CreateUser" => create_user(call),
             "GetUser" => get_user(call),
             "AttachUserPolicy" => attach_user_policy(call),
@@ -82,7 +83,7 @@ fn create_policy(call: &Call<'_>) -> Result<String, ApiError> {
     let policy = call
         .cloud
         .identities
-        .create_managed_policy(account, path, name, document)?;
+        .create_managed_policy(account, path, name, text, document)?;
     Ok(policy_xml(&policy, 0))
 }
 
@@ -91,6 +92,30 @@ fn get_policy(call: &Call<'_>) -> Result<String, ApiError> {
     allow(call, "iam:GetPolicy", arn, Context::default())?;
     let (policy, attached) = call.cloud.identities.managed_policy(&call.caller.account, arn)?;
     Ok(policy_xml(&policy, attached))
+}
+
+/// Policies have the one version that `CreatePolicy` made.
+fn get_policy_version(call: &Call<'_>) -> Result<String, ApiError> {
+    let (arn, version) = (required(call, "PolicyArn")?, required(call, "VersionId")?);
+    allow(call, "iam:GetPolicyVersion", arn, Context::default())?;
+    let (policy, _) = call.cloud.identities.managed_policy(&call.caller.account, arn)?;
+    if version != "v1" {
+        return Err(IamFailure::NoVersion(arn.to_owned(), version.to_owned()).into());
+    }
+    // AWS encodes the document as RFC 3986 does.
+    let document: String = policy
+        .text
+        .bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    Ok(format!(
+        "<PolicyVersion><Document>{document}</Document><VersionId>v1</VersionId><IsDefaultVersion>true</IsDefaultVersion>\
+         <CreateDate>{}</CreateDate></PolicyVersion>",
+        time(policy.created)
+    ))
 }
 
 fn create_user(call: &Call<'_>) -> Result<String, ApiError> {
@@ -270,6 +295,9 @@ impl From<IamFailure> for ApiError {
             ),
             IamFailure::NoUser(name) => missing(format!("The user with name {name} cannot be found.")),
             IamFailure::NoPolicy(arn) => missing(format!("Policy {arn} does not exist or is not attachable.")),
+            IamFailure::NoVersion(arn, version) => missing(format!(
+                "Policy {arn} version {version} does not exist or is not attachable."
+            )),
             IamFailure::Quota(quota, size) => {
                 conflict("LimitExceeded", format!("Cannot exceed quota for {quota}: {size}"))
             }

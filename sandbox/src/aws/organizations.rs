@@ -43,6 +43,17 @@ impl Sandbox {
         self.cloud.identities.create_organization(management, members)
     }
 
+    /// Denies something to a member account by a service control policy, besides AWS's own `FullAWSAccess`: only its `Deny`
+    /// statements count. The management account is bound by none.
+    pub fn attach_service_control_policy(&self, account: &str, json: &str) -> Result<(), SandboxError> {
+        self.cloud.identities.attach_service_control_policy(account, json)
+    }
+
+    /// Takes all service control policies of an account away but `FullAWSAccess`.
+    pub fn detach_service_control_policies(&self, account: &str) -> Result<(), SandboxError> {
+        self.cloud.identities.detach_service_control_policies(account)
+    }
+
     /// Sets where an account is in its life, as its organisation lists it. It goes on working in the sandbox.
     pub fn set_account_state(&self, account: &str, state: AccountState) -> Result<(), SandboxError> {
         self.cloud.identities.set_account_state(account, state)

@@ -12,7 +12,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::bucket::Bucket;
 use super::cloud::{Cloud, Target};
 use super::fault::FaultKind;
-use super::identity::{Principal, TokenFailure};
+use super::identity::Principal;
+use super::identity::key::TokenFailure;
 use super::log::Exchange;
 use super::policy::Context;
 use super::s3::WrongRegion;
@@ -127,7 +128,7 @@ impl Gate {
         if scope == bucket.region || operation == "GetBucketLocation" {
             return Ok(());
         }
-        let mut error = match self.0.wrong_region {
+        let mut error = match self.0.wrong_region() {
             WrongRegion::PermanentRedirect => S3Error::with_message(
                 S3ErrorCode::PermanentRedirect,
                 "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all \

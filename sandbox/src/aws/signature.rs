@@ -8,7 +8,8 @@ use http::{HeaderMap, Uri, request};
 use sha2::{Digest, Sha256};
 
 use super::cloud::Cloud;
-use super::identity::{Principal, TokenFailure};
+use super::identity::Principal;
+use super::identity::key::TokenFailure;
 
 /// Where a request says that it belongs: the credential and its scope.
 #[derive(Clone, Debug, PartialEq, Eq)]

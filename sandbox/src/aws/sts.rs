@@ -9,7 +9,8 @@ use quick_xml::escape::escape;
 
 use super::cloud::Target;
 use super::control::{ApiError, Call, ControlApi, Protocol};
-use super::identity::{PrincipalKind, SessionCredentials};
+use super::identity::PrincipalKind;
+use super::identity::key::SessionCredentials;
 use super::policy::{Context, PolicyDocument, PolicyKind, TrustDecision};
 
 pub(crate) struct Sts;

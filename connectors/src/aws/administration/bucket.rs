@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{
     ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::{AccessKey, Credential, PresentBucket};
+use farthing_engine::port::{AccessKey, BucketEncryption, Credential, PresentBucket};
 
 use crate::aws::AwsClients;
 use crate::aws::error::{AwsCall, Failure};
@@ -34,7 +34,44 @@ pub(super) async fn look(clients: &Arc<AwsClients>, key: &AccessKey, name: &str)
             return Err(failure.into_setup_error(&AwsCall::bucket("s3:GetBucketPolicy", name, &region)));
         }
     };
-    Ok(Some(PresentBucket { region, policy }))
+    Ok(Some(PresentBucket {
+        encryption: encryption(&root, name).await?,
+        region,
+        policy,
+    }))
+}
+
+/// How the bucket encrypts. That needs a permission of its own, which few have: any refusal leaves it unknown.
+async fn encryption(root: &BucketRoot, name: &str) -> Result<BucketEncryption> {
+    let bucket = name.to_owned();
+    let answer = root
+        .ask(move |client| {
+            let request = client.get_bucket_encryption().bucket(bucket.clone());
+            async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) }
+        })
+        .await?;
+    let rules = match answer {
+        Ok(answer) => answer.server_side_encryption_configuration.map(|all| all.rules),
+        // Every bucket has had S3's keys at least since January 2023; endpoints other than AWS may know none.
+        Err(failure) if failure.code.as_deref() == Some("ServerSideEncryptionConfigurationNotFoundError") => {
+            return Ok(BucketEncryption::S3);
+        }
+        Err(_) => return Ok(BucketEncryption::Unknown),
+    };
+    let default = rules
+        .unwrap_or_default()
+        .into_iter()
+        .find_map(|rule| rule.apply_server_side_encryption_by_default);
+    Ok(match default {
+        None => BucketEncryption::S3,
+        Some(default) => match default.sse_algorithm {
+            ServerSideEncryption::Aes256 => BucketEncryption::S3,
+            ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse => BucketEncryption::Kms {
+                key: default.kms_master_key_id,
+            },
+            _ => BucketEncryption::Unknown,
+        },
+    })
 }
 
 /// The Region of a bucket; `None` if there is no such bucket.

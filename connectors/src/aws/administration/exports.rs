@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_bcmdataexports::Client;
 use aws_sdk_bcmdataexports::operation::create_export::CreateExportError;
 use aws_sdk_bcmdataexports::operation::get_export::GetExportOutput;
+use aws_sdk_bcmdataexports::operation::update_export::UpdateExportError;
+use aws_sdk_bcmdataexports::types::error::ValidationException;
 use aws_sdk_bcmdataexports::types::{
     DataQuery, DestinationConfigurations, Export, ExportStatus, FrequencyOption, RefreshCadence, S3Destination,
     S3OutputConfigurations, S3OutputType,
@@ -113,6 +115,8 @@ fn present_export(arn: &str, answer: GetExportOutput) -> Result<PresentExport> {
                 format: output.format.as_str().to_owned(),
                 compression: output.compression.as_str().to_owned(),
                 overwrite: output.overwrite.as_str().to_owned(),
+                output_type: output.output_type.as_str().to_owned(),
+                artifacts: Vec::new(),
             },
         },
         health: answer.export_status.map(health).unwrap_or_default(),
@@ -199,7 +203,7 @@ pub(super) async fn table_columns(
 
 pub(super) async fn create(clients: &AwsClients, key: &AccessKey, definition: &ExportDefinition) -> Result<String> {
     let account = clients.identity(key).await?.account;
-    let call = create_call(definition, account);
+    let call = write_call("bcm-data-exports:CreateExport", definition, account.as_str());
     let export = sdk_export(definition).map_err(|error| Error::defect(error.to_string()))?;
     let client = clients.data_exports(key);
     let request = client.create_export().export(export);
@@ -228,7 +232,38 @@ pub(super) async fn create(clients: &AwsClients, key: &AccessKey, definition: &E
     Err(failure.into_error(&call))
 }
 
-fn create_call(definition: &ExportDefinition, account: AccountId) -> AwsCall {
+pub(super) async fn update(
+    clients: &AwsClients,
+    key: &AccessKey,
+    arn: &str,
+    definition: &ExportDefinition,
+) -> Result<()> {
+    let account = arn.split(':').nth(4).unwrap_or("*");
+    let call = write_call("bcm-data-exports:UpdateExport", definition, account);
+    let export = sdk_export(definition).map_err(|error| Error::defect(error.to_string()))?;
+    let request = clients.data_exports(key).update_export().export_arn(arn).export(export);
+    clients
+        .on_io(async move { request.send().await.map_err(|error| update_failure(&error)) })
+        .await?
+        .map_err(|failure| failure.into_error(&call))?;
+    Ok(())
+}
+
+pub(super) async fn delete(clients: &AwsClients, key: &AccessKey, arn: &str) -> Result<()> {
+    let call = AwsCall::on("bcm-data-exports:DeleteExport", arn, format!("export {arn}"));
+    let request = clients.data_exports(key).delete_export().export_arn(arn);
+    let answer = clients
+        .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
+        .await?;
+    match answer {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.code.as_deref() == Some("ResourceNotFoundException") => Ok(()),
+        Err(failure) => Err(failure.into_error(&call)),
+    }
+}
+
+/// A call that writes a definition: the action is needed on the table, too.
+fn write_call(action: &'static str, definition: &ExportDefinition, account: &str) -> AwsCall {
     let beside = format!("arn:aws:bcm-data-exports:us-east-1:{account}");
     let tables: Vec<String> = definition
         .table_configurations
@@ -237,7 +272,7 @@ fn create_call(definition: &ExportDefinition, account: AccountId) -> AwsCall {
         .collect();
     let export = format!("{beside}:export/*");
     AwsCall::on(
-        "bcm-data-exports:CreateExport",
+        action,
         export.clone(),
         format!("export \"{}\"", definition.name),
     )
@@ -249,23 +284,42 @@ fn create_call(definition: &ExportDefinition, account: AccountId) -> AwsCall {
 }
 
 /// The failure with what AWS says of single members.
+fn update_failure(error: &SdkError<UpdateExportError, HttpResponse>) -> Failure {
+    let mut failure = Failure::of_sdk(error);
+    if let SdkError::ServiceError(service) = error
+        && let UpdateExportError::ValidationException(invalid) = service.err()
+    {
+        failure.members = members(invalid);
+    }
+    failure
+}
+
+/// The failure with what AWS says of single members.
 fn create_failure(error: &SdkError<CreateExportError, HttpResponse>) -> Failure {
     let mut failure = Failure::of_sdk(error);
     if let SdkError::ServiceError(service) = error
         && let CreateExportError::ValidationException(invalid) = service.err()
     {
-        let fields = invalid.fields().iter();
-        failure.members = fields
-            .map(|field| format!("{}: {}", field.name(), field.message()))
-            .collect();
+        failure.members = members(invalid);
     }
     failure
 }
 
+fn members(invalid: &ValidationException) -> Vec<String> {
+    let fields = invalid.fields().iter();
+    fields
+        .map(|field| format!("{}: {}", field.name(), field.message()))
+        .collect()
+}
+
 fn sdk_export(definition: &ExportDefinition) -> Result<Export, aws_smithy_types::error::operation::BuildError> {
     let destination = &definition.destination;
+    let output_type = match destination.output_type.as_str() {
+        "" => S3OutputType::Custom,
+        named => named.into(),
+    };
     let output = S3OutputConfigurations::builder()
-        .output_type(S3OutputType::Custom)
+        .output_type(output_type)
         .format(destination.format.as_str().into())
         .compression(destination.compression.as_str().into())
         .overwrite(destination.overwrite.as_str().into())

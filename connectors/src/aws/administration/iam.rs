@@ -5,6 +5,7 @@ use aws_sdk_iam::types::EvaluationResult;
 use farthing_engine::error::{Error, ErrorKind, Result};
 use farthing_engine::port::{AccessKey, Simulated};
 use farthing_engine::secret::SecretString;
+use percent_encoding::percent_decode_str;
 
 use super::MAX_PAGES;
 use crate::aws::AwsClients;
@@ -124,6 +125,34 @@ async fn present_policy(clients: &AwsClients, key: &AccessKey, name: &str) -> Re
         .with_hint("Choose another name for the policy.")),
         Err(failure) => Err(failure.into_setup_error(&AwsCall::identity("iam:GetPolicy", &arn))),
     }
+}
+
+/// The version that is in force, which AWS answers with its document percent-encoded (IAM API reference, `PolicyVersion`).
+pub(super) async fn policy_document(clients: &AwsClients, key: &AccessKey, arn: &str) -> Result<String> {
+    let call = AwsCall::identity("iam:GetPolicy", arn);
+    let client = clients.iam(key);
+    let request = client.get_policy().policy_arn(arn);
+    let policy = clients
+        .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
+        .await?
+        .map_err(|failure| failure.into_setup_error(&call))?
+        .policy;
+    let version = policy
+        .and_then(|policy| policy.default_version_id)
+        .ok_or_else(|| call.answered_without("the policy's version"))?;
+    let call = AwsCall::identity("iam:GetPolicyVersion", arn);
+    let request = client.get_policy_version().policy_arn(arn).version_id(version);
+    let document = clients
+        .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
+        .await?
+        .map_err(|failure| failure.into_setup_error(&call))?
+        .policy_version
+        .and_then(|version| version.document)
+        .ok_or_else(|| call.answered_without("the policy's document"))?;
+    let document = percent_decode_str(&document).decode_utf8();
+    Ok(document
+        .map_err(|_| call.answered_without("a document that can be read"))?
+        .into_owned())
 }
 
 pub(super) async fn create_user(clients: &AwsClients, key: &AccessKey, name: &str) -> Result<()> {

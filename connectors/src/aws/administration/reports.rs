@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_costandusagereport::Client;
-use aws_sdk_costandusagereport::types::{ReportDefinition, SchemaElement};
+use aws_sdk_costandusagereport::types::{AdditionalArtifact, ReportDefinition, SchemaElement};
 use chrono::{DateTime, NaiveDateTime, Utc};
-use farthing_engine::error::{Error, Result};
+use farthing_engine::error::{Error, ErrorKind, Result};
 use farthing_engine::id::AccountId;
 use farthing_engine::port::{AccessKey, Destination, ExportDefinition, ExportHealth, ExportService, PresentExport};
 
@@ -84,6 +84,7 @@ fn present_report(account: AccountId, report: ReportDefinition) -> PresentExport
             .and_then(time),
         ..ExportHealth::default()
     };
+    let artifacts = report.additional_artifacts.clone().unwrap_or_default();
     PresentExport {
         arn: definition_arn(account, &report.report_name),
         health,
@@ -102,6 +103,8 @@ fn present_report(account: AccountId, report: ReportDefinition) -> PresentExport
                 region: report.s3_region.as_str().to_owned(),
                 format: report.format.as_str().to_owned(),
                 compression: report.compression.as_str().to_owned(),
+                output_type: String::new(),
+                artifacts: artifacts.iter().map(|artifact| artifact.as_str().to_owned()).collect(),
             },
             name: report.report_name,
         },
@@ -151,6 +154,76 @@ pub(super) async fn create(clients: &AwsClients, key: &AccessKey, definition: &E
     Ok(arn)
 }
 
+pub(super) async fn update(
+    clients: &AwsClients,
+    key: &AccessKey,
+    arn: &str,
+    definition: &ExportDefinition,
+) -> Result<()> {
+    let call = report_call("cur:ModifyReportDefinition", arn)?.advising(
+        "A report keeps its name and, while it overwrites, its granularity, resource ids and overwriting. Check also that \
+         the bucket exists in the Region given and lets billingreports.amazonaws.com put objects.",
+    );
+    let report = sdk_report(definition).map_err(|error| Error::defect(error.to_string()))?;
+    let client = clients.cur(key);
+    let request = client
+        .modify_report_definition()
+        .report_name(report_name(arn)?)
+        .report_definition(report);
+    let answer = clients
+        .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
+        .await?;
+    let Err(failure) = answer else {
+        return Ok(());
+    };
+    // There is no code for a report that does not exist.
+    if is_gone(clients, client, &failure, arn).await? {
+        return Err(Error::new(ErrorKind::Missing, format!("{arn} does not exist"))
+            .with_hint("It may have been deleted meanwhile: list the reports again.")
+            .with_detail(failure.facts()));
+    }
+    Err(failure.into_error(&call))
+}
+
+pub(super) async fn delete(clients: &AwsClients, key: &AccessKey, arn: &str) -> Result<()> {
+    let call = report_call("cur:DeleteReportDefinition", arn)?;
+    let client = clients.cur(key);
+    let request = client.delete_report_definition().report_name(report_name(arn)?);
+    let answer = clients
+        .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
+        .await?;
+    match answer {
+        Ok(_) => Ok(()),
+        Err(failure) if is_gone(clients, client, &failure, arn).await? => Ok(()),
+        Err(failure) => Err(failure.into_error(&call)),
+    }
+}
+
+fn report_call(action: &'static str, arn: &str) -> Result<AwsCall> {
+    let object = format!("Cost and Usage Report \"{}\"", report_name(arn)?);
+    Ok(AwsCall::on(action, arn, object))
+}
+
+fn report_name(arn: &str) -> Result<&str> {
+    let name = arn.split_once(":definition/").map(|(_, name)| name);
+    name.ok_or_else(|| {
+        Error::new(
+            ErrorKind::BadValue,
+            format!("\"{arn}\" is not the ARN of a Cost and Usage Report"),
+        )
+    })
+}
+
+/// Whether AWS finds a request invalid because the report does not exist, as far as the credential may see.
+async fn is_gone(clients: &AwsClients, client: Client, failure: &Failure, arn: &str) -> Result<bool> {
+    if failure.code.as_deref() != Some("ValidationException") {
+        return Ok(false);
+    }
+    let name = report_name(arn)?;
+    let present = clients.on_io(async move { definitions(&client).await }).await?;
+    Ok(present.is_ok_and(|present| present.iter().all(|report| report.report_name != name)))
+}
+
 fn sdk_report(
     definition: &ExportDefinition,
 ) -> Result<ReportDefinition, aws_smithy_types::error::operation::BuildError> {
@@ -166,6 +239,11 @@ fn sdk_report(
         .filter(|(_, key)| setting(key) == Some("TRUE"))
         .map(|(element, _)| element.clone())
         .collect();
+    let artifacts: Vec<AdditionalArtifact> = destination
+        .artifacts
+        .iter()
+        .map(|artifact| artifact.as_str().into())
+        .collect();
     ReportDefinition::builder()
         .report_name(&definition.name)
         .time_unit(setting(GRANULARITY).unwrap_or("HOURLY").into())
@@ -175,6 +253,7 @@ fn sdk_report(
         .s3_bucket(&destination.bucket)
         .s3_prefix(&destination.prefix)
         .s3_region(destination.region.as_str().into())
+        .set_additional_artifacts(Some(artifacts).filter(|artifacts| !artifacts.is_empty()))
         .report_versioning(destination.overwrite.as_str().into())
         // Closed months change: credits and refunds arrive late.
         .refresh_closed_reports(true)

@@ -135,7 +135,7 @@ impl Failure {
     }
 
     /// Refusals that no `Allow` statement of the caller cures.
-    fn refusal(&self, call: &AwsCall, reason: &str) -> Option<Error> {
+    pub(super) fn refusal(&self, call: &AwsCall, reason: &str) -> Option<Error> {
         let hint = if reason.contains("Block Public Access") {
             "The policy makes the bucket public: name accounts or services as its principals, with conditions."
         } else if reason.contains("in a service control policy") {
@@ -143,13 +143,21 @@ impl Failure {
              administrator, or use another Region or account."
         } else if reason.contains("with an explicit deny") {
             "A Deny statement applies to it, so an Allow does not help: remove that Deny or narrow it."
+        } else if call.bucket.is_some() && reason.contains("because no resource-based policy allows") {
+            "The bucket is another account's, so an Allow to the user alone does not help: its owner has to allow it in the \
+             bucket policy too."
         } else if call.action == "organizations:ListAccounts" && !reason.contains("not authorized to perform") {
             "Only the management account and delegated administrators may list accounts: use a key of the management account."
         } else {
             return None;
         };
         let call = call.with_named_resource(reason);
-        let message = format!("AWS refused {} on {}: {reason}", call.action, call.arn);
+        // Another action than the one asked, such as kms:Decrypt, is named by AWS.
+        let (action, arn) = match named_refusal(reason) {
+            Some((action, arn)) if action != call.action => (action, arn),
+            _ => (call.action.to_owned(), call.arn),
+        };
+        let message = format!("AWS refused {action} on {arn}: {reason}");
         Some(Error::new(ErrorKind::AwsRefused, message).with_hint(hint))
     }
 }

@@ -117,8 +117,17 @@ pub(super) fn check(location: &ExportLocation) -> Result<()> {
         return bad("the export name is empty or has a slash");
     }
     let base = location.base_key();
-    if base.starts_with('/') || base.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return bad("prefix and export name may not start with a slash or have segments \".\" or \"..\"");
+    if base.starts_with('/') {
+        return Err(Error::new(
+            ErrorKind::BadValue,
+            format!("{} is below a prefix that begins with a slash", location.uri()),
+        )
+        .with_hint(
+            "Such keys cannot be read: change the export's prefix in AWS, and connect it when it has delivered there.",
+        ));
+    }
+    if base.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return bad("prefix and export name may not have segments \".\" or \"..\"");
     }
     if base.chars().any(char::is_control) {
         return bad("it has control characters");

@@ -68,12 +68,13 @@ pub(super) fn define(
     region: &str,
 ) -> ExportDefinition {
     let table = settings_table(request.kind);
-    let (service, query, format) = match request.kind {
-        Kind::Cur => (ExportService::Cur, String::new(), "Parquet"),
+    let (service, query, format, output_type) = match request.kind {
+        Kind::Cur => (ExportService::Cur, String::new(), "Parquet", ""),
         _ => (
             ExportService::DataExports,
             format!("SELECT {} FROM {table}", columns.join(", ")),
             "PARQUET",
+            "CUSTOM",
         ),
     };
     ExportDefinition {
@@ -90,6 +91,8 @@ pub(super) fn define(
             format: format.to_owned(),
             compression: format.to_owned(),
             overwrite: "OVERWRITE_REPORT".to_owned(),
+            output_type: output_type.to_owned(),
+            artifacts: Vec::new(),
         },
     }
 }

@@ -29,6 +29,8 @@ fn export(name: &str) -> PresentExport {
                 format: "PARQUET".to_owned(),
                 compression: "PARQUET".to_owned(),
                 overwrite: "OVERWRITE_REPORT".to_owned(),
+                output_type: "CUSTOM".to_owned(),
+                artifacts: Vec::new(),
             },
         },
         health: ExportHealth {

@@ -52,7 +52,7 @@ fn every_way_to_name_an_export_gives_its_uri() {
         ),
         (parts(Some("s3://bills"), Some("cur2"), None, None), "s3://bills/cur2"),
         (
-            parts(None, Some("cur2"), Some("bills"), Some("/a/b/")),
+            parts(None, Some("cur2"), Some("bills"), Some("/a//b/")),
             "s3://bills/a/b/cur2",
         ),
         (parts(None, Some("cur2"), Some("bills"), None), "s3://bills/cur2"),
@@ -62,6 +62,32 @@ fn every_way_to_name_an_export_gives_its_uri() {
         ),
     ] {
         assert_eq!(given.resolve().unwrap().uri(), expected, "{given:?}");
+    }
+}
+
+#[test]
+fn slashes_that_are_left_out_can_be_put_back() {
+    for (given, prefix) in [
+        (parts(Some("s3://bills/a/b/cur2"), None, None, None), None),
+        (parts(Some("s3://bills/cur2/"), None, None, None), None),
+        (parts(Some("s3://bills/a/cur2/data/x"), None, None, None), None),
+        (parts(Some("s3://bills/cur2/cur2-x/cur2"), None, None, None), None),
+        (parts(Some("s3://bills/a//cur2"), None, None, None), Some("a/")),
+        (parts(Some("s3://bills/a//b/cur2//"), None, None, None), Some("a//b")),
+        (
+            parts(Some("s3://bills//a/cur2/metadata/"), None, None, None),
+            Some("/a"),
+        ),
+        (parts(Some("s3://bills/a/"), Some("cur2"), None, None), Some("a/")),
+        (parts(None, Some("cur2"), Some("bills"), None), None),
+        (parts(None, Some("cur2"), Some("bills"), Some("a/b")), None),
+        (parts(None, Some("cur2"), Some("bills"), Some("a/")), Some("a/")),
+        (parts(None, Some("cur2"), Some("bills"), Some("a//b")), Some("a//b")),
+        (parts(Some("file:///var//exports/cur2"), None, None, None), None),
+    ] {
+        let resolved = given.resolve().unwrap();
+        let other = given.with_all_slashes(&resolved);
+        assert_eq!(other.map(|other| other.prefix).as_deref(), prefix, "{given:?}");
     }
 }
 

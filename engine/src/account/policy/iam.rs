@@ -345,7 +345,7 @@ impl<'a> Checked<'a> {
         vec![
             allow(
                 "FarthingCreatePolicies",
-                &["iam:CreatePolicy", "iam:GetPolicy"],
+                &["iam:CreatePolicy", "iam:GetPolicy", "iam:GetPolicyVersion"],
                 json!(policies),
             ),
             allow(

@@ -247,7 +247,9 @@ fn the_administrator_makes_one_user_and_its_policies() {
     let policy = iam_policy(Mode::SetupUser, &given).unwrap();
     for (action, resources) in granted(&policy) {
         let expected = match action.as_str() {
-            "iam:CreatePolicy" | "iam:GetPolicy" => "arn:aws:iam::111122223333:policy/bill-reader-*",
+            "iam:CreatePolicy" | "iam:GetPolicy" | "iam:GetPolicyVersion" => {
+                "arn:aws:iam::111122223333:policy/bill-reader-*"
+            }
             _ => "arn:aws:iam::111122223333:user/bill-reader",
         };
         assert_eq!(resources, [expected], "{action}");

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    AccessKey, Credential, Identities, KeyOwner, KeyRecord, Principal, State, User, new_access_key, unique_id,
-};
+use super::key::{AccessKey, Credential, KeyOwner, KeyRecord, new_access_key};
+use super::{Identities, Principal, State, User, unique_id};
 use crate::aws::policy::PolicyDocument;
 
 /// Access keys that a user may have, inactive ones included.
@@ -26,6 +25,8 @@ pub(crate) struct ManagedPolicy {
     pub(crate) path: String,
     pub(crate) arn: String,
     pub(crate) created: DateTime<Utc>,
+    /// As it was given.
+    pub(crate) text: String,
     pub(crate) document: Arc<PolicyDocument>,
 }
 
@@ -54,6 +55,8 @@ pub(crate) enum IamFailure {
     PolicyExists(String),
     NoUser(String),
     NoPolicy(String),
+    /// The policy's ARN, and the version that it does not have.
+    NoVersion(String, String),
     /// The quota's name and size.
     Quota(&'static str, usize),
 }
@@ -87,6 +90,7 @@ impl Identities {
         account: &str,
         path: &str,
         name: &str,
+        text: &str,
         document: PolicyDocument,
     ) -> Result<ManagedPolicy, IamFailure> {
         let policy = ManagedPolicy {
@@ -95,6 +99,7 @@ impl Identities {
             path: path.to_owned(),
             arn: format!("arn:aws:iam::{account}:policy{path}{name}"),
             created: self.clock.now(),
+            text: text.to_owned(),
             document: Arc::new(document),
         };
         self.write(|state| {

@@ -1,9 +1,12 @@
 //! Organisations: which account manages and pays, and which accounts belong to it.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
-use super::Identities;
+use super::{Identities, State};
 use crate::aws::SandboxError;
+use crate::aws::policy::{PolicyDocument, PolicyKind};
 
 /// An organisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +100,27 @@ impl Identities {
         })
     }
 
+    pub(crate) fn attach_service_control_policy(&self, account: &str, text: &str) -> Result<(), SandboxError> {
+        // A service control policy is written as an identity policy is: without principals.
+        let policy = Arc::new(PolicyDocument::parse(text, PolicyKind::Identity)?);
+        self.in_account(account, |record| match &record.organization {
+            None => Err(SandboxError::NotFound(format!(
+                "an organization with the account {account}"
+            ))),
+            Some(_) => {
+                record.service_control.push(policy);
+                Ok(())
+            }
+        })
+    }
+
+    pub(crate) fn detach_service_control_policies(&self, account: &str) -> Result<(), SandboxError> {
+        self.in_account(account, |record| {
+            record.service_control.clear();
+            Ok(())
+        })
+    }
+
     /// The organisation that an account belongs to.
     pub(crate) fn organization_of(&self, account: &str) -> Option<Organization> {
         self.read(|state| {
@@ -118,5 +142,20 @@ impl Identities {
                 })
                 .collect()
         })
+    }
+}
+
+impl State {
+    /// What the organisation denies to an account. The management account is bound by none (Organizations user guide,
+    /// "Service control policies").
+    pub(super) fn service_control(&self, account: &str) -> Vec<Arc<PolicyDocument>> {
+        let Some(record) = self.accounts.get(account) else {
+            return Vec::new();
+        };
+        let organization = record.organization.as_ref().and_then(|id| self.organizations.get(id));
+        match organization {
+            Some(organization) if organization.management != account => record.service_control.clone(),
+            _ => Vec::new(),
+        }
     }
 }

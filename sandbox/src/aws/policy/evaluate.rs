@@ -40,6 +40,7 @@ pub(crate) enum DeniedBy {
     Identity,
     Resource,
     Session,
+    ServiceControl,
 }
 
 /// Whether a trust policy lets a principal assume its role.
@@ -66,6 +67,10 @@ impl Authorization<'_> {
     pub(crate) fn decide(&self) -> Decision {
         let identity = self.principal.policies.iter().map(Arc::as_ref);
         let denied = |explicit, by| Decision::Denied(Denial { explicit, by });
+        let mut service_control = self.principal.service_control.iter();
+        if service_control.any(|policy| self.matches_any(policy, false)) {
+            return denied(true, DeniedBy::ServiceControl);
+        }
         if identity.clone().any(|policy| self.matches_any(policy, false)) {
             return denied(true, DeniedBy::Identity);
         }

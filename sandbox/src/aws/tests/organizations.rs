@@ -135,3 +135,37 @@ async fn policies_see_the_organization() {
     sandbox.put_bucket_policy(BUCKET, &outside).unwrap();
     assert_eq!(get().send(&sandbox, &key).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_service_control_policy_binds_members_and_not_the_payer() {
+    let Organisation { sandbox, .. } = Organisation::start().await;
+    let payer = user(&sandbox, PAYER, "payer", Some(READ));
+    let linked = user(&sandbox, LINKED, "linked", Some(READ));
+    let outside_europe = r#"{"Statement":{"Effect":"Deny","Action":"organizations:*","Resource":"*",
+        "Condition":{"StringNotEquals":{"aws:RequestedRegion":["eu-west-1"]}}}}"#;
+    let alone = sandbox
+        .attach_service_control_policy(LINKED, outside_europe)
+        .unwrap_err();
+    assert!(
+        alone.to_string().contains("an organization with the account"),
+        "{alone}"
+    );
+    sandbox.create_organization(PAYER, &[LINKED]).unwrap();
+    for account in [PAYER, LINKED] {
+        sandbox.attach_service_control_policy(account, outside_europe).unwrap();
+    }
+    let denied = client(&sandbox, &linked)
+        .describe_organization()
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(denied.code(), Some("AccessDeniedException"));
+    let message = denied.message().unwrap();
+    assert!(
+        message.ends_with("with an explicit deny in a service control policy"),
+        "{message}"
+    );
+    client(&sandbox, &payer).describe_organization().send().await.unwrap();
+    sandbox.detach_service_control_policies(LINKED).unwrap();
+    client(&sandbox, &linked).describe_organization().send().await.unwrap();
+}
