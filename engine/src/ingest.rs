@@ -17,6 +17,7 @@ mod run;
 mod schedule;
 mod scratch;
 mod survey;
+mod sweep;
 mod totals;
 mod transcode;
 
@@ -192,11 +193,13 @@ impl Importer {
         self.recorder.troubles(export)
     }
 
-    /// Deletes what was imported of an export that the catalog does not name any more: its snapshots and the records of its
-    /// imports, which hold totals. Returns the number of snapshots. Errors: `State`.
+    /// Deletes what was imported of an export that the catalog does not name any more: its snapshots, the files that Farthing
+    /// made, and the records of its imports, which hold totals. Returns the number of snapshots. Errors: `State`.
     pub async fn purge(&self, export: &ExportId) -> Result<usize> {
         self.recorder.forget(export).await;
-        self.catalog.purge_snapshots(export).await
+        let purged = self.catalog.purge_snapshots(export).await?;
+        self.remove_stored_files(export).await?;
+        Ok(purged)
     }
 
     /// Imports every period that the export's source lists. One period that fails never stops the others. Safe to repeat:

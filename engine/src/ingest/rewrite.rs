@@ -16,9 +16,14 @@ use super::transcode::{Shape, Unpacked, first_value, transcode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, ExportId, SnapshotId};
 
-/// Where the files of one snapshot lie that Farthing made.
+/// Where the files of an export lie that Farthing made.
+pub(super) fn folder_of(export: &ExportId) -> Path {
+    Path::from_iter(["data", export.as_str()])
+}
+
+/// Where those of one snapshot lie.
 pub(super) fn folder(export: &ExportId, period: BillingPeriod, snapshot: &SnapshotId) -> Path {
-    Path::from_iter(["data", export.as_str(), &period.to_string(), snapshot.as_str()])
+    folder_of(export).join(period.to_string()).join(snapshot.as_str())
 }
 
 /// Where the n-th of them lies.

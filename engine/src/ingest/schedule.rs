@@ -65,6 +65,11 @@ impl Importer {
             Ok(Err(error)) => tracing::info!(%export, %error, "the export was not imported"),
             Err(_) => tracing::error!(%export, "an import ended by a defect"),
         }
+        match self.sweep(&export).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(%export, files, "files of replaced snapshots are removed"),
+            Err(error) => tracing::warn!(%export, %error, "files of replaced snapshots stay"),
+        }
         export
     }
 

@@ -10,6 +10,7 @@ use object_store::ObjectStoreExt;
 
 use super::super::*;
 use super::bed::*;
+use crate::catalog::Change;
 use crate::snapshot::{ColumnType, Form};
 
 const KEY: &str = "p/e/data/BILLING_PERIOD=2026-06/e-00001.csv.gz";
@@ -163,4 +164,29 @@ async fn a_file_that_is_replaced_while_it_is_read_is_under_way() {
     });
     assert_eq!(bed.outcome().await, "under way");
     assert!(stored(&bed).await.is_empty());
+}
+
+#[tokio::test]
+async fn files_of_replaced_snapshots_stay_for_a_day() {
+    let bed = Bed::new().await;
+    bed.bucket.write(KEY, &gzip(&csv(&ROWS, false)));
+    bed.bucket.write_manifest("2026-06", &[KEY]);
+    assert_eq!(bed.outcome().await, "published");
+    let first = bed.snapshot("2026-06").unwrap().files[0].key.clone();
+    bed.clock.turn(48 * 3_600);
+    bed.bucket.write_manifest("2026-06", &[KEY]);
+    assert_eq!(bed.outcome().await, "published");
+    let second = bed.snapshot("2026-06").unwrap().files[0].key.clone();
+    // Replaced just now, however old it is.
+    assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 0);
+    bed.clock.turn(25 * 3_600);
+    assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 1);
+    assert_eq!(stored(&bed).await, [second.clone()], "{first} is gone");
+    assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 0);
+    // What is kept of a disconnected export stays; what is purged goes at once.
+    bed.catalog.publish(&[Change::KeepExport(export_id())]).await.unwrap();
+    assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 0);
+    bed.catalog.publish(&[Change::RemoveExport(export_id())]).await.unwrap();
+    bed.importer.purge(&export_id()).await.unwrap();
+    assert_eq!(stored(&bed).await, Vec::<String>::new());
 }

@@ -1,0 +1,96 @@
+//! Removes files of Farthing's own that no statement can read any more.
+//!
+//! A snapshot that is replaced stays readable for statements that began before. They live for minutes; its files stay for a
+//! day. Files of imports that did not come to an end stay for a day too, since another server may still be writing them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use uuid::Uuid;
+
+use super::{Importer, rewrite};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{BillingPeriod, ExportId, SnapshotId};
+
+/// How long files stay that nothing names.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+
+impl Importer {
+    /// Removes the stored files of an export whose snapshot is not named and was not until a day ago. Returns how many.
+    /// Errors: `State`.
+    pub(super) async fn sweep(&self, export: &ExportId) -> Result<usize> {
+        let lease = self.catalog.lease();
+        let kept = lease.document.kept.get(export).map(|kept| &kept.snapshots);
+        let named: BTreeMap<BillingPeriod, &SnapshotId> = [lease.document.snapshots.get(export), kept]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|(period, id)| (*period, id))
+            .collect();
+        let before = self.clock.now() - KEPT;
+        self.remove_files(export, |period, id| match named.get(&period) {
+            Some(current) if current.as_str() == id => false,
+            // Replaced when the current one was made.
+            Some(current) => made_at(id) < Some(before) && made_at(current.as_str()) < Some(before),
+            None => made_at(id) < Some(before),
+        })
+        .await
+    }
+
+    /// Removes every stored file of an export that no snapshot names. Errors: `State`.
+    pub(super) async fn remove_stored_files(&self, export: &ExportId) -> Result<usize> {
+        let lease = self.catalog.lease();
+        let kept = lease.document.kept.get(export).map(|kept| &kept.snapshots);
+        let named: Vec<&str> = [lease.document.snapshots.get(export), kept]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|(_, id)| id.as_str())
+            .collect();
+        self.remove_files(export, |_, id| !named.contains(&id)).await
+    }
+
+    async fn remove_files(&self, export: &ExportId, remove: impl Fn(BillingPeriod, &str) -> bool) -> Result<usize> {
+        let folder = rewrite::folder_of(export);
+        let failed = |error: object_store::Error| {
+            Error::new(
+                ErrorKind::State,
+                format!("{folder} could not be cleared in the state store"),
+            )
+            .with_source(error)
+        };
+        let listed: Vec<Path> = match self
+            .own
+            .list(Some(&folder))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await
+        {
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            listed => listed.map_err(failed)?,
+        };
+        let doomed: Vec<_> = listed
+            .into_iter()
+            .filter(|path| {
+                let parts: Vec<_> = path.parts().collect();
+                // data/<export>/<period>/<snapshot>/<file>
+                let [_, _, period, id, _] = parts.as_slice() else {
+                    return false;
+                };
+                period.as_ref().parse().is_ok_and(|period| remove(period, id.as_ref()))
+            })
+            .map(Ok)
+            .collect();
+        let removed = self.own.delete_stream(futures::stream::iter(doomed).boxed());
+        let removed: Vec<Path> = removed.try_collect().await.map_err(failed)?;
+        Ok(removed.len())
+    }
+}
+
+/// When a snapshot's id was made: ids are version 7 UUIDs (RFC 9562, section 5.7).
+fn made_at(id: &str) -> Option<DateTime<Utc>> {
+    let (seconds, nanos) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
+    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+}
