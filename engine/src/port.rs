@@ -101,7 +101,6 @@ pub enum DeliveryLayout {
 }
 
 impl DeliveryLayout {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     fn is_data_exports(&self) -> bool {
         *self == Self::DataExports
     }
