@@ -5,7 +5,10 @@
 mod administration_accounts;
 mod administration_changes;
 mod administration_exports;
+mod ambient;
 mod faults;
+mod kms;
+mod local_http;
 
 use std::sync::Arc;
 use std::time::Duration;
