@@ -12,6 +12,7 @@
 
 mod connect;
 mod crash;
+mod credentials;
 mod import;
 mod leak;
 mod legacy;

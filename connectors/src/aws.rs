@@ -1,17 +1,21 @@
 //! AWS: settings, and the one HTTP client that every call of the process shares.
 
 pub mod administration;
+pub mod ambient;
 pub mod credential;
 pub mod error;
 pub mod export;
 pub mod manifest;
+mod session;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::operation::assume_role_with_web_identity::builders::AssumeRoleWithWebIdentityFluentBuilder;
 use aws_smithy_http_client::Builder as HttpClientBuilder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -20,11 +24,14 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use farthing_engine::error::{Error, ErrorKind, Result};
-use farthing_engine::port::{AccessKey, AssumedRole, SecretRef};
+use farthing_engine::port::AccessKey;
+use farthing_engine::secret::SecretString;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
+use self::ambient::HostEnvironment;
+use self::session::{Sessions, sessions};
 use crate::vault::KeyFileVault;
 
 /// The Region that is asked while a bucket's own is not known, and where AWS serves its billing APIs.
@@ -45,6 +52,8 @@ pub struct AwsSettings {
     pub max_attempts: u32,
     /// The runtime that sockets are polled on; the caller's if there is none.
     pub io_runtime: Option<Handle>,
+    /// The variables that credentials of this machine are looked up in: none, unless set.
+    pub environment: HostEnvironment,
 }
 
 impl AwsSettings {
@@ -56,6 +65,7 @@ impl AwsSettings {
             call_timeout: Duration::from_secs(10),
             max_attempts: 5,
             io_runtime: None,
+            environment: HostEnvironment::of([]),
         }
     }
 
@@ -114,14 +124,10 @@ pub(crate) struct AwsClients {
     pub(crate) settings: AwsSettings,
     pub(crate) vault: Arc<KeyFileVault>,
     http: SharedHttpClient,
-    /// Temporary keys of roles, by role and by the stored key that assumes it.
-    sessions: moka::future::Cache<(AssumedRole, SecretRef), AccessKey>,
+    sessions: Sessions,
+    /// The metadata of the EC2 instance, with its token, once it was asked for.
+    instance: OnceLock<Arc<ImdsCredentialsProvider>>,
 }
-
-/// Sessions last an hour; one is replaced while what it signed last can still end.
-const SESSION_KEPT: Duration = Duration::from_secs(45 * 60);
-/// Sessions kept, one for each connected role.
-const SESSIONS: u64 = 10_000;
 
 impl AwsClients {
     pub(crate) fn try_new(settings: AwsSettings, vault: Arc<KeyFileVault>) -> Result<Self> {
@@ -130,15 +136,12 @@ impl AwsClients {
         let http = HttpClientBuilder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        let sessions = moka::future::Cache::builder()
-            .max_capacity(SESSIONS)
-            .time_to_live(SESSION_KEPT)
-            .build();
         Ok(Self {
             settings,
             vault,
             http,
-            sessions,
+            sessions: sessions(),
+            instance: OnceLock::new(),
         })
     }
 
@@ -163,17 +166,36 @@ impl AwsClients {
     }
 
     pub(crate) fn sts(&self, key: &AccessKey) -> aws_sdk_sts::Client {
+        let config = self.sts_config().credentials_provider(sdk_credentials(key));
+        aws_sdk_sts::Client::from_conf(config.build())
+    }
+
+    /// The one call of STS that no key signs: the token in it stands for one.
+    #[expect(clippy::disallowed_methods, reason = "the AWS SDK sends it")]
+    pub(crate) fn assume_with_web_identity(
+        &self,
+        role: &str,
+        session_name: &str,
+        token: &SecretString,
+    ) -> AssumeRoleWithWebIdentityFluentBuilder {
+        aws_sdk_sts::Client::from_conf(self.sts_config().build())
+            .assume_role_with_web_identity()
+            .role_arn(role)
+            .role_session_name(session_name)
+            .web_identity_token(token.open().trim())
+    }
+
+    fn sts_config(&self) -> aws_sdk_sts::config::Builder {
         let mut config = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(self.http.clone())
             .region(aws_sdk_sts::config::Region::new(self.settings.region.clone()))
             .retry_config(self.retries())
-            .timeout_config(self.timeouts())
-            .credentials_provider(sdk_credentials(key));
+            .timeout_config(self.timeouts());
         if let Some(endpoint) = self.endpoint() {
             config = config.endpoint_url(endpoint);
         }
-        aws_sdk_sts::Client::from_conf(config.build())
+        config
     }
 
     /// AWS Data Exports, which signs for us-east-1 whatever the Region.

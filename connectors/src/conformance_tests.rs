@@ -8,8 +8,11 @@ mod administration_changes;
 mod administration_exports;
 mod administration_iam;
 mod administration_organization;
+mod ambient;
 mod every_aws;
 mod faults;
+mod kms;
+mod local_http;
 
 use std::sync::Arc;
 use std::time::Duration;

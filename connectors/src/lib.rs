@@ -17,6 +17,7 @@ mod conformance_tests;
 
 pub use aws::AwsSettings;
 pub use aws::administration::AwsAdmin;
+pub use aws::ambient::HostEnvironment;
 pub use aws::credential::AwsConnector;
 pub use aws::export::AwsExportSource;
 pub use vault::KeyFileVault;

@@ -36,8 +36,8 @@ use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::{ImportProgress, ImportSummary, Importer, PeriodEvent, PeriodOutcome};
 use crate::money::Amount;
 use crate::port::{
-    AccessKey, AccountConnector, AssumedRole, AwsAdministration, Clock, Credential, ExportSource, LocationRoot,
-    SecretRef, SecretVault,
+    AccessKey, AccountConnector, Ambient, AssumedRole, AwsAdministration, Clock, Credential, ExportSource,
+    LocationRoot, SecretRef, SecretVault,
 };
 use crate::secret::SecretString;
 pub use check_access::{CheckAccess, PermissionCheck, PermissionChecks};
@@ -75,7 +75,7 @@ pub enum GivenCredential {
         /// The key that assumes it.
         base: Box<GivenCredential>,
     },
-    /// A secret stored under this name by `put_secret`.
+    /// A secret stored under this name by `put_secret`, or a credential of the server's machine as [`Ambient`] is written.
     Named(String),
     /// A key that set-up stored a moment ago.
     Kept {
@@ -314,7 +314,11 @@ impl Connections {
                 let id = key.access_key_id.clone();
                 Ok((Credential::Inline(key), Some(id)))
             }
-            GivenCredential::Named(name) => Ok((Credential::Stored(self.newest_named(name).await?), None)),
+            // No secret's name has a colon.
+            GivenCredential::Named(name) => Ok(match Ambient::parse(name)? {
+                Some(ambient) => (Credential::Ambient(ambient), None),
+                None => (Credential::Stored(self.newest_named(name).await?), None),
+            }),
             GivenCredential::Kept { secret, access_key_id } => {
                 Ok((Credential::Stored(secret.clone()), access_key_id.clone()))
             }
@@ -336,10 +340,14 @@ impl Connections {
         key_id: Option<&str>,
         former: Option<&Account>,
         run: &mut Run,
-    ) -> Result<Option<SecretRef>> {
+    ) -> Result<Kept> {
         match credential {
-            Credential::Absent => Ok(former.and_then(|account| account.secret.clone())),
-            Credential::Stored(secret) => Ok(Some(secret.clone())),
+            Credential::Absent => Ok(former.map(Kept::of).unwrap_or_default()),
+            Credential::Stored(secret) => Ok(Kept::stored(secret.clone())),
+            Credential::Ambient(ambient) => Ok(Kept {
+                secret: None,
+                ambient: Some(ambient.clone()),
+            }),
             Credential::Assumed { base, .. } => Box::pin(self.keep(account, base, key_id, former, run)).await,
             Credential::Inline(key) => {
                 let object = format!("credential of account {account}");
@@ -348,7 +356,7 @@ impl Connections {
                     run.push(
                         Step::new(Action::Reuse, object, Status::Ok).detail("The same access key is stored already."),
                     );
-                    return Ok(Some(secret));
+                    return Ok(Kept::stored(secret));
                 }
                 let secret = self.vault.put_access_key(&format!("aws/{account}"), key).await?;
                 let action = if former.is_some_and(|f| f.secret.is_some()) {
@@ -361,7 +369,7 @@ impl Connections {
                     shown_key_id(&key.access_key_id),
                     secret.version
                 )));
-                Ok(Some(secret))
+                Ok(Kept::stored(secret))
             }
         }
     }
@@ -375,6 +383,29 @@ impl Connections {
             .await?;
         run.push(import_step(export, &summary, &self.catalog.lease()));
         Ok(summary)
+    }
+}
+
+/// What the catalog names of a credential: where its secret is, or which one of the server's machine it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) secret: Option<SecretRef>,
+    pub(crate) ambient: Option<Ambient>,
+}
+
+impl Kept {
+    fn stored(secret: SecretRef) -> Self {
+        Self {
+            secret: Some(secret),
+            ambient: None,
+        }
+    }
+
+    pub(crate) fn of(account: &Account) -> Self {
+        Self {
+            secret: account.secret.clone(),
+            ambient: account.ambient.clone(),
+        }
     }
 }
 
@@ -577,17 +608,20 @@ pub(crate) fn account_entry(
     former: Option<&Account>,
     name: Option<String>,
     arn: Option<String>,
-    key: (Option<String>, Option<SecretRef>, Option<AssumedRole>),
+    key: (Option<String>, Kept, Option<AssumedRole>),
     now: DateTime<Utc>,
 ) -> Account {
-    let (access_key_id, secret, role) = key;
+    let (access_key_id, kept, role) = key;
+    // The id goes with the key: it stays only as long as that one does.
+    let same = former.filter(|former| Kept::of(former) == kept);
     let mut entry = Account {
         id,
         kind,
         name: name.or_else(|| former.and_then(|f| f.name.clone())),
         arn: arn.or_else(|| former.and_then(|f| f.arn.clone())),
-        access_key_id: access_key_id.or_else(|| former.and_then(|f| f.access_key_id.clone())),
-        secret,
+        access_key_id: access_key_id.or_else(|| same.and_then(|f| f.access_key_id.clone())),
+        secret: kept.secret,
+        ambient: kept.ambient,
         role,
         connected_at: former.map_or(now, |f| f.connected_at),
         updated_at: now,

@@ -3,6 +3,7 @@
 //! Each method states its deadline, whether repeating it is safe, and its errors. None returns an AWS type.
 
 mod administration;
+mod ambient;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use administration::{
     AwsAdministration, BucketEncryption, Destination, Execution, ExportDefinition, ExportHealth, ExportService,
     Organization, OrganizationAccount, PresentBucket, PresentExport, Simulated,
 };
+pub use ambient::Ambient;
 
 /// An AWS access key as it comes from a user. Holds secrets, so it is never stored or printed.
 #[derive(Debug, Clone)]
@@ -58,11 +60,13 @@ pub enum Credential {
     Inline(AccessKey),
     /// Stored in the vault.
     Stored(SecretRef),
+    /// The server's machine has it: looked up there for each use, kept nowhere.
+    Ambient(Ambient),
     /// A role that another credential assumes.
     Assumed {
         /// The role.
         role: AssumedRole,
-        /// Who assumes it: a key that is stored or given.
+        /// Who assumes it: a key that is stored or given, or one of the server's machine.
         base: Box<Credential>,
     },
     /// Nothing to sign in to: a folder on this machine.
@@ -207,6 +211,8 @@ pub struct DeliveredManifest {
     pub e_tag: String,
     /// When AWS wrote it, to the second.
     pub last_modified: DateTime<Utc>,
+    /// The ARN of the KMS key that it is encrypted with, and that reading it took `kms:Decrypt` on.
+    pub kms_key: Option<String>,
 }
 
 /// The answer to a conditional read of a manifest.

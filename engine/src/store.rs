@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 
 use crate::catalog::{CatalogState, Export};
 use crate::error::{Error, ErrorKind, Result};
-use crate::port::{AssumedRole, ExportLocation, ExportSource, SecretRef};
+use crate::port::{Ambient, AssumedRole, ExportLocation, ExportSource, SecretRef};
 
 /// Opened locations kept; each is a few kilobytes and a connection pool.
 const OPEN_LOCATIONS: u64 = 1_000;
@@ -19,7 +19,16 @@ const OPEN_LOCATIONS: u64 = 1_000;
 pub struct ExportStores {
     source: Arc<dyn ExportSource>,
     own: Arc<dyn ObjectStore>,
-    opened: moka::future::Cache<(ExportLocation, Option<SecretRef>, Option<AssumedRole>), Arc<dyn ObjectStore>>,
+    opened: moka::future::Cache<OpenAs, Arc<dyn ObjectStore>>,
+}
+
+/// What a store is opened at and with.
+#[derive(PartialEq, Eq, Hash)]
+struct OpenAs {
+    location: ExportLocation,
+    secret: Option<SecretRef>,
+    ambient: Option<Ambient>,
+    role: Option<AssumedRole>,
 }
 
 impl ExportStores {
@@ -53,7 +62,12 @@ impl ExportStores {
         let credential = account.credential();
         self.opened
             .try_get_with(
-                (export.location.clone(), account.secret.clone(), account.role.clone()),
+                OpenAs {
+                    location: export.location.clone(),
+                    secret: account.secret.clone(),
+                    ambient: account.ambient.clone(),
+                    role: account.role.clone(),
+                },
                 self.source.open(&export.location, &credential),
             )
             .await

@@ -59,7 +59,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::bucket::{Bucket, Buckets};
+use self::bucket::{Bucket, Buckets, Encryption};
 use self::cloud::Cloud;
 use self::cur::Reports;
 use self::data_exports::Exports;
@@ -364,6 +364,15 @@ impl Sandbox {
     /// Sets a bucket's policy, past permissions and Block Public Access.
     pub fn put_bucket_policy(&self, bucket: &str, json: &str) -> Result<(), SandboxError> {
         self.bucket(bucket)?.set_policy(Some(json))
+    }
+
+    /// Encrypts a bucket with a key of KMS, by its ARN: reading any of its objects then needs `kms:Decrypt` on the key, too.
+    pub fn encrypt_bucket(&self, bucket: &str, key_arn: &str) -> Result<(), SandboxError> {
+        self.bucket(bucket)?.set_encryption(Encryption {
+            algorithm: "aws:kms".to_owned(),
+            kms_key: Some(key_arn.to_owned()),
+            bucket_key: true,
+        })
     }
 
     /// Switches off S3 Block Public Access, which new buckets have on.

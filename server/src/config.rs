@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use farthing_connectors::HostEnvironment;
 use farthing_engine::limit::Limits;
 use url::Url;
 
@@ -68,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
+    /// Where credentials of this machine are looked up when a connection names one; not a setting.
+    pub host_environment: HostEnvironment,
 }
 
 impl Config {
@@ -89,6 +92,7 @@ impl Config {
             log_format: LogFormat::Text,
             limits: Limits::for_machine(machine.cores, machine.memory),
             file: None,
+            host_environment: HostEnvironment::new(layers::variable),
         }
     }
 

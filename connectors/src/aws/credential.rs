@@ -1,6 +1,7 @@
 //! From an engine credential to an AWS access key, and from an access key to the identity behind it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use farthing_engine::error::{Error, ErrorKind, Result};
@@ -12,12 +13,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::administration::AwsAdmin;
 use super::error::{AwsCall, Failure};
 use super::export::AwsExportSource;
+use super::session::{Session, SessionOf};
 use super::{AwsClients, AwsSettings};
 use crate::vault::KeyFileVault;
 
 /// Signs in to AWS accounts with access keys.
 pub struct AwsConnector {
-    clients: Arc<AwsClients>,
+    pub(crate) clients: Arc<AwsClients>,
 }
 
 impl AwsConnector {
@@ -92,6 +94,7 @@ impl AwsClients {
                 let text = self.vault.reveal(secret).await?;
                 parse_access_key(&text, &format!("the secret \"{}\"", secret.name))
             }
+            Credential::Ambient(ambient) => self.ambient_key(ambient).await,
             Credential::Assumed { role, base } => self.session_key(role, base).await,
             Credential::Absent => Err(Error::new(
                 ErrorKind::BadCredentials,
@@ -106,41 +109,53 @@ impl AwsClients {
     /// The temporary key of a role, from STS or from before.
     async fn session_key(&self, role: &AssumedRole, base: &Credential) -> Result<AccessKey> {
         let key = Box::pin(self.access_key(base)).await?;
-        let Credential::Stored(secret) = base else {
-            return self.assume(role, key).await;
+        let asked = RoleAsked {
+            arn: &role.arn,
+            external_id: Some(&role.external_id),
+            session_name: "farthing",
         };
-        let session = (role.clone(), secret.clone());
-        self.sessions
-            .try_get_with(session, self.assume(role, key))
-            .await
-            .map_err(|shared| shared.duplicate())
+        let session = match base {
+            Credential::Stored(secret) => SessionOf::Stored(role.clone(), secret.clone()),
+            Credential::Ambient(ambient) => SessionOf::Assumed(role.clone(), ambient.clone()),
+            _ => return Ok(self.assume(asked, key).await?.key),
+        };
+        let session = self.sessions.try_get_with(session, self.assume(asked, key)).await;
+        session.map(|session| session.key).map_err(|shared| shared.duplicate())
     }
 
     /// One STS `AssumeRole`, for an hour, which every role allows.
-    async fn assume(&self, role: &AssumedRole, key: AccessKey) -> Result<AccessKey> {
-        let call = AwsCall::assume(&role.arn);
+    pub(crate) async fn assume(&self, role: RoleAsked<'_>, key: AccessKey) -> Result<Session> {
+        let call = AwsCall::assume(role.arn);
         let request = self
             .sts(&key)
             .assume_role()
-            .role_arn(&role.arn)
-            .role_session_name("farthing")
-            .external_id(&role.external_id);
+            .role_arn(role.arn)
+            .role_session_name(role.session_name)
+            .set_external_id(role.external_id.map(str::to_owned));
         let answer = self
             .on_io(async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) })
             .await?
             .map_err(|failure| failure.into_error(&call))?;
-        let Some(session) = answer.credentials() else {
-            return Err(Error::new(
-                ErrorKind::AwsUnreachable,
-                "AWS answered sts:AssumeRole without credentials",
-            ));
-        };
-        Ok(AccessKey {
-            access_key_id: session.access_key_id().to_owned(),
-            secret_access_key: SecretString::new(session.secret_access_key()),
-            session_token: Some(SecretString::new(session.session_token())),
-        })
+        let session = answer
+            .credentials()
+            .ok_or_else(|| call.answered_without("credentials"))?;
+        Ok(Session::until(
+            AccessKey {
+                access_key_id: session.access_key_id().to_owned(),
+                secret_access_key: SecretString::new(session.secret_access_key()),
+                session_token: Some(SecretString::new(session.session_token())),
+            },
+            SystemTime::try_from(*session.expiration()).ok(),
+        ))
     }
+}
+
+/// What `AssumeRole` is asked.
+pub(crate) struct RoleAsked<'a> {
+    pub(crate) arn: &'a str,
+    pub(crate) external_id: Option<&'a str>,
+    /// The session's name, which is in the ARN of each call in CloudTrail.
+    pub(crate) session_name: &'a str,
 }
 
 /// The form in which an access key lies in the vault.
@@ -242,7 +257,7 @@ fn access_key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
 
 /// Refuses what AWS would refuse anyway, and what could not be sent as a header.
 #[expect(clippy::disallowed_methods, reason = "its characters are looked at, never shown")]
-fn check_key(key: &AccessKey, origin: &str) -> Result<()> {
+pub(crate) fn check_key(key: &AccessKey, origin: &str) -> Result<()> {
     let bad = |what: &str, hint: &str| {
         Err(Error::new(ErrorKind::BadCredentials, format!("{what} in {origin}")).with_hint(hint))
     };

@@ -195,6 +195,7 @@ impl Failure {
                 Error::new(ErrorKind::Missing, format!("{} does not exist", call.object)).with_hint(call.advice)
             }
             "ServiceQuotaExceededException" | "ReportLimitReachedException" => self.over_quota(call),
+            code if code.starts_with("KMS.") => self.unusable_key(call),
             "InvalidBucketName" => Error::new(
                 ErrorKind::BadValue,
                 format!("{} is not a bucket that can exist", call.object),
@@ -230,6 +231,12 @@ impl Failure {
             "Allow it to the user of the access key: {{\"Effect\": \"Allow\", \"Action\": \"{action}\", \"Resource\": \
              {grant_on}}}."
         );
+        if action.starts_with("kms:") {
+            hint.push_str(
+                " The key's own policy has to let the account use it too, with this statement or by trusting the account's IAM \
+                 policies (KMS console, Key policy).",
+            );
+        }
         if action == "s3:GetObject" {
             hint.push_str(" Without s3:ListBucket, AWS also answers like this for an object that does not exist.");
         }
@@ -272,6 +279,18 @@ impl Failure {
         )
     }
 
+    /// The key that S3 would decrypt with is disabled, to be deleted, or gone (S3 API reference, "Replication, tagging, and KMS
+    /// error codes": `KMS.DisabledException`, `KMS.InvalidStateException`, `KMS.NotFoundException`).
+    fn unusable_key(&self, call: &AwsCall) -> Error {
+        let mut message = format!("AWS cannot use the KMS key that {} is encrypted with", call.object);
+        if let Some(text) = self.shown_message() {
+            message = format!("{message}: {text}");
+        }
+        Error::new(ErrorKind::AwsRefused, message).with_hint(
+            "Enable the key in the KMS console, or cancel its deletion; what it encrypted cannot be read without it.",
+        )
+    }
+
     fn other(&self, call: &AwsCall) -> Error {
         let mut message = format!("AWS refused {} on {}", call.action, call.arn);
         if let Some(text) = self.shown_message() {
@@ -311,6 +330,14 @@ impl Failure {
 /// `object_store` is not kept as source, because its text repeats the answer.
 #[must_use]
 pub fn object_store_error(error: &object_store::Error, call: &AwsCall) -> Error {
+    // Where there is no key to sign with, that is the engine's error already.
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(own) = current.downcast_ref::<Error>() {
+            return own.duplicate();
+        }
+        cause = current.source();
+    }
     Failure::of_object_store(error).into_error(call)
 }
 
@@ -447,7 +474,7 @@ fn silence_of(error: &object_store::Error) -> Silence {
 }
 
 /// The innermost cause of a transport error, such as "Connection refused (os error 111)".
-fn root_cause(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -217,6 +217,7 @@ impl ExportSource for AwsExportSource {
             key,
             e_tag: found.e_tag,
             last_modified: found.last_modified,
+            kms_key: found.kms_key,
         })))
     }
 
@@ -310,6 +311,8 @@ struct Content {
     body: Bytes,
     e_tag: String,
     last_modified: DateTime<Utc>,
+    /// The ARN of the KMS key that S3 decrypted it with.
+    kms_key: Option<String>,
 }
 
 /// A bounded map behind a lock that is never held across an await. Losing an entry costs a request and nothing else.

@@ -96,6 +96,9 @@ const DISCOVERY: &[&str] = &[
     "cloudwatch:GetMetricStatistics",
 ];
 
+/// What reading takes besides where the bucket is encrypted with a key of KMS.
+const DECRYPT: &str = "kms:Decrypt";
+
 /// Rights that a reader of bills must not need.
 const EXCESS: &[&str] = &[
     "s3:PutObject",
@@ -202,16 +205,22 @@ impl Connections {
         let uri = export.location.uri();
         let report = self.source.probe(&export.location, credential).await;
         let newest = report.as_ref().ok().and_then(|report| report.periods.last().copied());
-        let mut checks = vec![tried("import", "s3:ListBucket", &uri, report.map(drop))?];
+        let listed = match report {
+            // The look reads the newest manifest, too, after it has listed.
+            Err(error) if refused_action(&error).is_some_and(|(action, _)| action != "s3:ListBucket") => {
+                let mut checks = vec![tried("import", "s3:ListBucket", &uri, Ok(()))?];
+                checks.extend(reading_object(&format!("{uri}/*"), Err(error))?);
+                return Ok(checks);
+            }
+            report => report.map(drop),
+        };
+        let mut checks = vec![tried("import", "s3:ListBucket", &uri, listed)?];
         if let Some(period) = newest {
             let manifest = self
                 .source
                 .fetch_manifest(&export.location, credential, period, None)
                 .await;
-            let manifest = manifest.map(|answer| match answer {
-                ManifestAnswer::Found(_) | ManifestAnswer::Unchanged | ManifestAnswer::Absent => (),
-            });
-            checks.push(tried("import", "s3:GetObject", &format!("{uri}/*"), manifest)?);
+            checks.extend(reading_object(&format!("{uri}/*"), manifest)?);
         }
         Ok(checks)
     }
@@ -290,6 +299,37 @@ fn principal_arn(arn: &str) -> String {
     }
 }
 
+/// What reading an object of the export shows: `s3:GetObject` and, of a bucket that a key of KMS encrypts, `kms:Decrypt`.
+/// S3 asks for the first before it asks KMS for the second.
+fn reading_object(resource: &str, answer: Result<ManifestAnswer>) -> Result<Vec<PermissionCheck>> {
+    let (get, decrypt) = match answer {
+        Ok(ManifestAnswer::Found(found)) => (Ok(()), found.kms_key.map(|key| (key, Ok(())))),
+        Ok(ManifestAnswer::Unchanged | ManifestAnswer::Absent) => (Ok(()), None),
+        Err(error) => match refused_action(&error) {
+            Some((DECRYPT, key)) => {
+                let key = key.to_owned();
+                (Ok(()), Some((key, Err(error))))
+            }
+            _ => (Err(error), None),
+        },
+    };
+    let mut checks = vec![tried("import", "s3:GetObject", resource, get)?];
+    if let Some((key, decrypted)) = decrypt {
+        checks.push(tried("import", DECRYPT, &key, decrypted)?);
+    }
+    Ok(checks)
+}
+
+/// The action and the ARN of a refusal, which all of them name in the same words.
+fn refused_action(error: &Error) -> Option<(&str, &str)> {
+    if error.kind() != ErrorKind::AwsRefused {
+        return None;
+    }
+    let (action, rest) = error.message().strip_prefix("AWS refused ")?.split_once(" on ")?;
+    let end = rest.find(": ").unwrap_or(rest.len());
+    Some((action, &rest[..end]))
+}
+
 /// Whether AWS's answer is about rights, so that it is a finding and not a failure of the check.
 fn refused(error: &Error) -> bool {
     matches!(
@@ -340,7 +380,31 @@ fn check_step(account: AccountId, check: &PermissionCheck) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use super::principal_arn;
+    use super::*;
+
+    #[test]
+    fn a_refusal_by_kms_is_not_one_by_s3() {
+        let key = "arn:aws:kms:eu-west-1:111122223333:key/abc";
+        let refusal = |text: String| Err(Error::new(ErrorKind::AwsRefused, text).with_hint("Allow it."));
+        let rows = |answer| {
+            let checks = reading_object("s3://b/p/*", answer).unwrap();
+            let row = |c: PermissionCheck| (c.action, c.resource, c.outcome);
+            checks.into_iter().map(row).collect::<Vec<_>>()
+        };
+        let get = |outcome| ("s3:GetObject".to_owned(), "s3://b/p/*".to_owned(), outcome);
+        let decrypt = |outcome| (DECRYPT.to_owned(), key.to_owned(), outcome);
+        assert_eq!(
+            rows(refusal(format!(
+                "AWS refused kms:Decrypt on {key}: User: x is not authorized"
+            ))),
+            [get(Outcome::Allowed), decrypt(Outcome::Denied)]
+        );
+        assert_eq!(
+            rows(refusal("AWS refused s3:GetObject on arn:aws:s3:::b/p/m".to_owned())),
+            [get(Outcome::Denied)]
+        );
+        assert_eq!(rows(Ok(ManifestAnswer::Absent)), [get(Outcome::Allowed)]);
+    }
 
     #[test]
     fn sessions_are_simulated_as_their_role() {

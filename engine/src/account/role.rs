@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::policy::{self, Partition};
 use super::run::{Action, Run, Status, Step};
 use super::{Connections, GivenCredential};
-use crate::catalog::{AccountKind, Change};
+use crate::catalog::{Account, AccountKind, Change};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
 use crate::port::{AssumedRole, Credential, Identity};
@@ -36,9 +36,10 @@ impl Connections {
                     .accounts
                     .values()
                     .filter(|account| account.kind == AccountKind::Root && account.role.is_none())
-                    .filter_map(|account| account.secret.clone());
+                    .map(Account::base)
+                    .filter(|base| !matches!(base, Credential::Absent));
                 match (roots.next(), roots.next()) {
-                    (Some(secret), None) => Ok((Credential::Stored(secret), None)),
+                    (Some(base), None) => Ok((base, None)),
                     (None, _) => Err(Error::new(ErrorKind::BadValue, "nobody is there to assume the role").with_hint(
                         "Give the key that assumes it: access_key_id and secret_access_key, or credential => 'secret:<name>'.",
                     )),

@@ -1,7 +1,7 @@
 //! `update_aws_credentials`: another key for a connected account. The new one is verified before the old one goes.
 
 use super::run::{Action, Run, RunOutcome, Status, Step};
-use super::{Caller, Connections, GivenCredential};
+use super::{Caller, Connections, GivenCredential, Kept};
 use crate::catalog::{Account, AccountKind, Change, Export};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
@@ -32,8 +32,9 @@ impl Connections {
     async fn run_update(&self, request: &UpdateCredentials, run: &mut Run) -> Result<()> {
         let (credential, key_id) = self.resolve(&request.credential).await?;
         if matches!(credential, Credential::Absent) {
-            return Err(Error::new(ErrorKind::BadValue, "no new credential is given")
-                .with_hint("Give access_key_id and secret_access_key, or credential => 'secret:<name>'."));
+            return Err(Error::new(ErrorKind::BadValue, "no new credential is given").with_hint(
+                "Give access_key_id and secret_access_key, or credential => 'secret:<name>' or 'profile:<name>'.",
+            ));
         }
         let identity = self.connector.identify(&credential).await?;
         run.push(super::connect_root::identity_step(&identity));
@@ -68,31 +69,37 @@ impl Connections {
             );
             return Ok(());
         }
-        let secret = self
+        let kept = self
             .keep(account, &credential, key_id.as_deref(), Some(former), run)
             .await?;
         let now = self.clock.now();
         let mut changes = vec![Change::PutAccount(Account {
             arn: Some(identity.arn),
             access_key_id: key_id,
-            secret: secret.clone(),
+            secret: kept.secret.clone(),
+            ambient: kept.ambient.clone(),
             role: credential.role().cloned(),
             updated_at: now,
             ..former.clone()
         })];
+        let former_base = Kept::of(former);
         // The former key may assume the roles of other accounts, whose trust names the account and not the key.
         let sharing = lease.document.accounts.values().filter(|other| {
-            other.id != account && other.role.is_some() && former.secret.is_some() && other.secret == former.secret
+            other.id != account
+                && other.role.is_some()
+                && former_base != Kept::default()
+                && Kept::of(other) == former_base
         });
         changes.extend(sharing.map(|other| {
             Change::PutAccount(Account {
-                secret: secret.clone(),
+                secret: kept.secret.clone(),
+                ambient: kept.ambient.clone(),
                 updated_at: now,
                 ..other.clone()
             })
         }));
         self.catalog.publish(&changes).await?;
-        self.forget(former.secret.as_ref(), secret.as_ref(), run).await
+        self.forget(former.secret.as_ref(), kept.secret.as_ref(), run).await
     }
 
     /// That the new credential reads an export, before the old one goes.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::authority::Authority;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, BillingPeriod, CatalogVersion, ExportId, SnapshotId};
-use crate::port::{AssumedRole, Credential, DeliveryLayout, ExportLocation, SecretRef};
+use crate::port::{Ambient, AssumedRole, Credential, DeliveryLayout, ExportLocation, SecretRef};
 use crate::principal::Login;
 
 /// The version of the document's form.
@@ -40,6 +40,9 @@ pub struct Account {
     /// The credential in the vault, if there is one. With a role it is the key that assumes the role, which may be another
     /// account's.
     pub secret: Option<SecretRef>,
+    /// The credential of the server's machine that is used in place of a stored one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ambient: Option<Ambient>,
     /// The role that is assumed with it, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<AssumedRole>,
@@ -52,13 +55,22 @@ pub struct Account {
 impl Account {
     /// How to sign in as the account.
     pub fn credential(&self) -> Credential {
-        match (&self.secret, &self.role) {
-            (None, _) => Credential::Absent,
-            (Some(secret), None) => Credential::Stored(secret.clone()),
-            (Some(secret), Some(role)) => Credential::Assumed {
+        let base = self.base();
+        match (&base, &self.role) {
+            (Credential::Absent, _) | (_, None) => base,
+            (_, Some(role)) => Credential::Assumed {
                 role: role.clone(),
-                base: Box::new(Credential::Stored(secret.clone())),
+                base: Box::new(base),
             },
+        }
+    }
+
+    /// What signs in, or assumes the role where there is one.
+    pub fn base(&self) -> Credential {
+        match (&self.secret, &self.ambient) {
+            (Some(secret), _) => Credential::Stored(secret.clone()),
+            (None, Some(ambient)) => Credential::Ambient(ambient.clone()),
+            (None, None) => Credential::Absent,
         }
     }
 }

@@ -138,11 +138,14 @@ impl SystemTable for Accounts {
                     .name
                     .clone()
                     .or_else(|| names.get(&a.id).and_then(|c| c.account_name.clone()));
-                let credential = match (&a.secret, &a.role) {
-                    (_, Some(_)) => "role",
-                    (None, None) => "none",
-                    (Some(secret), None) if secret.name.starts_with("named/") => "secret",
-                    (Some(_), None) => "access key",
+                let credential = match (&a.secret, &a.ambient, &a.role) {
+                    (_, _, Some(_)) => "role".to_owned(),
+                    (None, None, None) => "none".to_owned(),
+                    // What the operator's machine calls its profiles is the operators' to know.
+                    (None, Some(ambient), None) if full => ambient.to_string(),
+                    (None, Some(_), None) => "ambient".to_owned(),
+                    (Some(secret), _, None) if secret.name.starts_with("named/") => "secret".to_owned(),
+                    (Some(_), _, None) => "access key".to_owned(),
                 };
                 vec![
                     Cell::text(a.id.as_str()),
@@ -153,7 +156,7 @@ impl SystemTable for Accounts {
                     }),
                     Cell::maybe_text(a.arn.clone().filter(|_| full)),
                     Cell::maybe_text(a.access_key_id.as_deref().filter(|_| full).map(shown_key_id)),
-                    Cell::text(credential),
+                    Cell::text(&credential),
                     Cell::instant(a.connected_at),
                     Cell::instant(a.updated_at),
                 ]

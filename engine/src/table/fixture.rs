@@ -411,6 +411,7 @@ pub(crate) fn account(id: &str, kind: AccountKind) -> Account {
         name: None,
         arn: None,
         secret: None,
+        ambient: None,
         role: None,
         access_key_id: None,
         connected_at: at,

@@ -203,6 +203,24 @@ impl Cloud {
     }
 }
 
+impl Cloud {
+    /// Asks the policies for `kms:Decrypt` on the bucket's key, which all its objects count as encrypted with. The key's own
+    /// policy is taken to trust its account's policies, and no other account.
+    pub(crate) fn allow_decryption(&self, caller: &Caller, bucket: &Bucket) -> S3Result<()> {
+        let Some(key) = bucket.encryption().kms_key else {
+            return Ok(());
+        };
+        let target = Target {
+            arn: &key,
+            account: Some(&bucket.owner),
+            policy: None,
+        };
+        let context = Context::default().with("kms:ViaService", format!("s3.{}.amazonaws.com", bucket.region));
+        let allowed = self.authorize(&caller.principal, "kms:Decrypt", &target, &caller.exchange, context);
+        allowed.map_err(|refusal| access_denied(&refusal.message))
+    }
+}
+
 /// The IAM action of an operation on an existing bucket (Service Authorization Reference, Amazon S3). `None` where the
 /// operation asks by itself (`DeleteObjects`, per key) or is not implemented here.
 fn action_of(operation: &str) -> Option<&'static str> {

@@ -40,14 +40,18 @@ pub fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The access key in the variables that AWS's own tools read (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
-/// `AWS_SESSION_TOKEN`), or `None` if the first two are not both there.
+/// A variable of this process; `None` if it is unset, empty or not text.
 #[expect(
     clippy::disallowed_methods,
     reason = "this module is the one that reads the environment"
 )]
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The access key in the variables that AWS's own tools read (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+/// `AWS_SESSION_TOKEN`), or `None` if the first two are not both there.
 pub fn aws_environment() -> Option<AccessKey> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     Some(AccessKey {
         access_key_id: variable("AWS_ACCESS_KEY_ID")?,
         secret_access_key: SecretString::new(variable("AWS_SECRET_ACCESS_KEY")?),

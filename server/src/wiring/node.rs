@@ -189,6 +189,7 @@ fn aws_settings(config: &Config, runtimes: &Runtimes) -> AwsSettings {
     settings.region.clone_from(&config.aws_region);
     // One attempt gets a third of what the whole call may take, so that at least two more fit in.
     settings.call_timeout = config.limits.aws_call_timeout / 3;
+    settings.environment = config.host_environment.clone();
     settings.io_runtime = Some(runtimes.io().clone());
     settings
 }

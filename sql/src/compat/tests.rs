@@ -167,6 +167,7 @@ impl World {
             arn: None,
             access_key_id: None,
             secret: None,
+            ambient: None,
             role: None,
             connected_at: now,
             updated_at: now,

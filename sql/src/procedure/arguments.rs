@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use farthing_engine::account::GivenCredential;
 use farthing_engine::id::AccountId;
-use farthing_engine::port::AccessKey;
+use farthing_engine::port::{AccessKey, Ambient};
 use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
 
@@ -259,9 +259,12 @@ impl Arguments {
                 }))
             }
             (None, None, Some(reference)) => match reference.strip_prefix("secret:") {
-                Some(name) => Ok(GivenCredential::Named(name.to_owned())),
-                None => Err(Error::new(ErrorKind::BadValue, "credential names no stored secret")
-                    .with_hint("Write credential => 'secret:<name>' for a secret stored with put_secret.")),
+                Some(name) if !name.contains(':') => Ok(GivenCredential::Named(name.to_owned())),
+                None if Ambient::parse(&reference)?.is_some() => Ok(GivenCredential::Named(reference)),
+                _ => Err(Error::new(ErrorKind::BadValue, "credential names no stored secret").with_hint(
+                    "Write credential => 'secret:<name>' for a secret stored with put_secret, or 'profile:<name>' or \
+                     'chain:<source>' for a credential of the server's machine.",
+                )),
             },
             (_, _, Some(_)) => Err(Error::new(ErrorKind::BadValue, "the credential is given twice")
                 .with_hint("Give either access_key_id and secret_access_key, or credential.")),

@@ -53,7 +53,10 @@ const CREDENTIALS_CSV: Parameter = optional(
 const CREDENTIAL: Parameter = optional(
     "credential",
     ArgumentKind::Text,
-    "'secret:<name>': a secret stored with put_secret, instead of a key.",
+    "Instead of a key: 'secret:<name>', a secret stored with put_secret; or a credential of the server's machine, which is \
+     read there for each use and never stored: 'profile:<name>' of its AWS configuration files, 'chain:env' (AWS_ACCESS_KEY_ID \
+     and so on), 'chain:instance' (EC2), 'chain:container' (ECS, EKS) or 'chain:web_identity'. Whoever may CALL this may use \
+     what the machine may: that is for its operator to know.",
 );
 const ROLE_ARN: Parameter = optional(
     "role_arn",

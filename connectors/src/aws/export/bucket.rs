@@ -51,7 +51,7 @@ fn signing_key(key: &AccessKey) -> AwsCredential {
     }
 }
 
-/// The present session of a role, for each request.
+/// The present key of a role or of the machine, for each request.
 struct SessionProvider {
     clients: Arc<AwsClients>,
     credential: Credential,
@@ -102,7 +102,7 @@ impl BucketRoot {
 
     fn signer(&self) -> AwsCredentialProvider {
         match &self.credential {
-            Credential::Assumed { .. } => Arc::new(SessionProvider {
+            Credential::Assumed { .. } | Credential::Ambient(_) => Arc::new(SessionProvider {
                 clients: Arc::clone(&self.clients),
                 credential: self.credential.clone(),
             }),
@@ -365,6 +365,7 @@ async fn receive(answer: aws_sdk_s3::operation::get_object::GetObjectOutput) -> 
     ) else {
         return Ok(Received::Incomplete);
     };
+    let kms_key = answer.ssekms_key_id;
     let mut stream = answer.body;
     let mut body = BytesMut::new();
     loop {
@@ -379,6 +380,7 @@ async fn receive(answer: aws_sdk_s3::operation::get_object::GetObjectOutput) -> 
         body: body.freeze(),
         e_tag,
         last_modified,
+        kms_key,
     })))
 }
 

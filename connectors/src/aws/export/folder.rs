@@ -146,6 +146,7 @@ impl DeliveryRoot for FolderRoot {
             body,
             e_tag,
             last_modified,
+            kms_key: None,
         })))
     }
 

@@ -178,6 +178,7 @@ impl Bucket {
         let mut count = self.deliveries.lock().unwrap();
         *count += 1;
         let delivered = DeliveredManifest {
+            kms_key: None,
             manifest: Manifest {
                 execution_id: Some(format!("run-{count}")),
                 files: keys.iter().map(|key| (*key).to_owned()).collect(),

@@ -142,6 +142,9 @@ impl Storage {
             if_unmodified_since: input.if_unmodified_since,
         };
         conditions.check(attributes)?;
+        let bucket = self.bucket(&input.bucket)?;
+        self.cloud().allow_decryption(&caller, &bucket)?;
+        let encryption = bucket.encryption();
         let (range, content_range) = byte_range(input.range, attributes.size)?;
         let length = range.end - range.start;
         let stream = ContentStream::open(&object.content, range)
@@ -160,7 +163,8 @@ impl Storage {
             e_tag: Some(ETag::Strong(attributes.etag.clone())),
             last_modified: Some(timestamp(attributes.last_modified)),
             metadata: Some(headers.metadata.into_iter().collect()),
-            server_side_encryption: Some(ServerSideEncryption::from_static(ServerSideEncryption::AES256)),
+            server_side_encryption: Some(ServerSideEncryption::from(encryption.algorithm)),
+            ssekms_key_id: encryption.kms_key,
             ..Default::default()
         }))
     }
