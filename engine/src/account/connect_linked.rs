@@ -3,7 +3,7 @@
 mod discovery;
 
 use super::run::{Action, Run, RunOutcome, Status, Step};
-use super::{Caller, Connections, Coverage, GivenCredential, account_entry, coverage, ignored_step};
+use super::{Caller, Connections, Coverage, GivenCredential, Kept, account_entry, coverage, ignored_step};
 use crate::catalog::{AccountKind, CatalogState, Change};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::AccountId;
@@ -81,7 +81,7 @@ impl Connections {
         };
         if request.dry_run {
             run.push(Step::new(action, object, Status::Planned).detail("Would be connected; no import is needed."));
-            self.push_discovery(&entry((None, None, None)), &credential, run).await;
+            self.push_discovery(&entry((None, Kept::default(), None)), &credential, run).await;
             return Ok(());
         }
         let secret = self.keep(account, &credential, key_id.as_deref(), former, run).await?;
