@@ -4,8 +4,7 @@ use farthing_sandbox::sample::{ExportForm, TimestampEncoding};
 use farthing_tests::bench::{Bench, Site, Start, on_runtimes, run};
 use farthing_tests::client::Client;
 use farthing_tests::cloud::{BUCKET, Cloud, EXPORT, PERIODS, PREFIX, Sample};
-use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
+use farthing_tests::csv::{Packing, as_csv};
 
 /// What every comparison sums.
 const SUMS: &str = "count(*) AS n, sum(billed_cost), sum(x_net_unblended_cost), sum(x_amortized_cost), sum(effective_cost), \
@@ -68,11 +67,15 @@ fn costs_are_those_of_cur2_to_the_last_digit() {
             .with_form(ExportForm::LegacyParquet)
             .with_timestamps(TimestampEncoding::Int96);
         let int96: &'static Sample = Box::leak(Box::new(Sample::generate(int96).await));
+        let csv = |sample: &Sample, packing| -> &'static Sample { Box::leak(Box::new(as_csv(sample, packing))) };
         let mut expected: Option<Vec<farthing_tests::client::Answer>> = None;
         for (sample, kind) in [
             (Sample::shared().await, "cur2"),
             (Sample::legacy().await, "cur"),
             (int96, "cur"),
+            (csv(Sample::shared().await, Packing::Gzip), "cur2"),
+            (csv(Sample::legacy().await, Packing::Gzip), "cur"),
+            (csv(Sample::legacy().await, Packing::Zip), "cur"),
         ] {
             let cloud = Cloud::delivered_of(sample).await;
             let site = Site::open(Some(cloud.sandbox.endpoint()), runtimes, |_| {}).await;
@@ -226,28 +229,32 @@ fn a_folder_with_the_athena_part_alone_is_read() {
 }
 
 #[test]
-fn a_report_in_csv_is_refused_with_what_works() {
+fn a_report_in_csv_is_read_from_a_folder_too() {
     run(Start::NothingDelivered, async |bench| {
-        let folder = "20260601-20260701";
-        let manifest = serde_json::json!({
-            "assemblyId": "20260704T040211Z", "bucket": BUCKET, "contentType": "text/csv", "compression": "GZIP",
-            "columns": [{ "category": "lineItem", "name": "UnblendedCost", "type": "BigDecimal" }],
-            "reportKeys": [format!("{PREFIX}/{EXPORT}/{folder}/20260704T040211Z/{EXPORT}-00001.csv.gz")],
-        });
-        let store = bench.cloud.sandbox.store(BUCKET).unwrap();
-        let key = format!("{PREFIX}/{EXPORT}/{folder}/{EXPORT}-Manifest.json");
-        store
-            .put(&Path::parse(key).unwrap(), PutPayload::from(manifest.to_string()))
+        let sample = as_csv(Sample::legacy().await, Packing::Zip);
+        let folder = tempfile::tempdir().unwrap();
+        for (key, bytes) in &sample.objects {
+            let path = folder.path().join(key);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        let mut admin = bench.site.admin();
+        let location = format!("file://{}/{PREFIX}/{EXPORT}", folder.path().display());
+        let answer = admin
+            .run(&format!("CALL connect_aws_root(location => '{location}')"))
             .await
             .unwrap();
-        let answer = bench.ask(&bench.cloud.connect_root()).await;
-        assert!(answer.text().contains("warning"), "{}", answer.text());
-        let failed = bench.ask("SELECT state, message, hint FROM system.imports").await;
-        assert_eq!(failed.column("state"), [Some("failed")], "{}", failed.text());
-        for words in ["is a CSV file", "Amazon Athena", "update_aws_export"] {
-            assert!(failed.text().contains(words), "{words}: {}", failed.text());
-        }
-        assert_eq!(bench.ask("SELECT kind FROM system.exports").await.single(), Some("cur"));
+        assert!(
+            answer.text().contains(&sample.payer()),
+            "the data says whose it is: {}",
+            answer.text()
+        );
+        let rows = bench.ask("SELECT count(*), sum(billed_cost) FROM costs").await;
+        let payer = sample.totals.of_accounts([sample.payer().as_str()]);
+        assert_eq!(
+            rows.rows,
+            [[Some(payer.rows.to_string()), Some(payer.unblended.to_string())]]
+        );
     });
 }
 

@@ -16,6 +16,7 @@
 pub mod bench;
 pub mod client;
 pub mod cloud;
+pub mod csv;
 pub mod files;
 pub mod log;
 pub mod render;

@@ -81,7 +81,8 @@ impl Connections {
         };
         if request.dry_run {
             run.push(Step::new(action, object, Status::Planned).detail("Would be connected; no import is needed."));
-            self.push_discovery(&entry((None, Kept::default(), None)), &credential, run).await;
+            self.push_discovery(&entry((None, Kept::default(), None)), &credential, run)
+                .await;
             return Ok(());
         }
         let secret = self.keep(account, &credential, key_id.as_deref(), former, run).await?;

@@ -68,7 +68,7 @@ fn of_word(word: &str) -> Option<ColumnType> {
 
 /// A name as the integration with Athena writes it: an underscore before each capital, all lower case, an underscore for
 /// each other sign, and no two in a row or at an end (reference, section 5.9).
-pub(crate) fn athena_name(written: &str) -> String {
+pub fn athena_name(written: &str) -> String {
     let mut name = String::with_capacity(written.len() + 8);
     for c in written.chars() {
         let apart = c.is_ascii_uppercase() || !c.is_ascii_alphanumeric();
