@@ -388,7 +388,7 @@ fn moving_is_atomic_for_whoever_asks_meanwhile() {
         };
         let asking = async {
             for _ in 0..12 {
-                assert_eq!(bench.ask(SEEN).await.rows, [expected.clone()]);
+                assert_eq!(bench.ask(SEEN).await.rows, std::slice::from_ref(&expected));
             }
         };
         tokio::join!(moving, asking);
