@@ -3,7 +3,7 @@
 use farthing_sandbox::sample::{ExportForm, TimestampEncoding};
 use farthing_tests::bench::{Bench, Site, Start, on_runtimes, run};
 use farthing_tests::client::Client;
-use farthing_tests::cloud::{BUCKET, Cloud, EXPORT, PERIODS, PREFIX, Sample};
+use farthing_tests::cloud::{Cloud, EXPORT, PERIODS, PREFIX, Sample};
 use farthing_tests::csv::{Packing, as_csv};
 
 /// What every comparison sums.
