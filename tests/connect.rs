@@ -35,8 +35,8 @@ fn one_more_account_brings_its_whole_history_without_an_import() {
             .collect();
         assert_eq!(
             asked,
-            ["GetCallerIdentity"],
-            "connecting asks AWS for the identity alone"
+            ["GetCallerIdentity", "SimulatePrincipalPolicy"],
+            "connecting asks AWS for the identity, and what the key may look up, alone"
         );
 
         let after = bench.ask(SEEN).await;

@@ -4,13 +4,14 @@
 //! the first two leaves an unreferenced secret and never an account without one. Only procedures that are named for it write to
 //! AWS: `create_aws_export` and `setup_aws_iam_user`.
 
+mod aws_write;
 mod check_access;
 mod connect_linked;
 mod connect_linked_all;
 mod connect_root;
 mod create_export;
 pub mod detect;
-mod diagnose;
+pub(crate) mod diagnose;
 mod disconnect;
 pub mod location;
 pub mod policy;
@@ -44,6 +45,7 @@ pub use connect_linked_all::ConnectLinkedAll;
 pub use connect_root::ConnectRoot;
 pub use create_export::CreateExport;
 use detect::Detection;
+pub use diagnose::Diagnose;
 pub use disconnect::Disconnect;
 pub use refresh::Refresh;
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
@@ -73,6 +75,13 @@ pub enum GivenCredential {
     },
     /// A secret stored under this name by `put_secret`.
     Named(String),
+    /// A key that set-up stored a moment ago.
+    Kept {
+        /// Where.
+        secret: SecretRef,
+        /// Its id, if it is known.
+        access_key_id: Option<String>,
+    },
     /// None.
     Absent,
 }
@@ -304,6 +313,9 @@ impl Connections {
                 Ok((Credential::Inline(key), Some(id)))
             }
             GivenCredential::Named(name) => Ok((Credential::Stored(self.newest_named(name).await?), None)),
+            GivenCredential::Kept { secret, access_key_id } => {
+                Ok((Credential::Stored(secret.clone()), access_key_id.clone()))
+            }
             GivenCredential::Role { arn, base } => {
                 let (base, key_id) = Box::pin(self.resolve_base(base)).await?;
                 let role = self.role(arn)?;

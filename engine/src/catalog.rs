@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, ExportId, SnapshotId};
 use crate::port::Clock;
 use crate::snapshot::Snapshot;
-pub use document::{Account, AccountKind, CatalogDocument, Change, Export, ExportKind};
+pub use document::{Account, AccountKind, CatalogDocument, Change, Export, ExportKind, KeptExport};
 
 /// Documents older than so many versions are removed: statements live for minutes, and a busy server publishes a few
 /// versions an hour.
@@ -96,6 +96,38 @@ impl Catalog {
             .await
             .map_err(|e| state_error("write", &path, e))?;
         Ok(())
+    }
+
+    /// Deletes every snapshot of an export that the current version does not name. Returns how many. A statement that holds
+    /// one has it in memory. Errors: `State`.
+    pub async fn purge_snapshots(&self, export: &ExportId) -> Result<usize> {
+        let lease = self.lease();
+        let (document, prefix) = (&lease.document, Path::from(format!("snapshots/{export}")));
+        let kept = document.kept.get(export).map(|kept| &kept.snapshots);
+        let named: Vec<Path> = [document.snapshots.get(export), kept]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|(period, id)| snapshot_path(export, *period, id))
+            .collect();
+        let listed: Vec<Path> = match self
+            .store
+            .list(Some(&prefix))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await
+        {
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            listed => listed.map_err(|e| state_error("list", &prefix, e))?,
+        };
+        let mut purged = 0;
+        for path in listed.into_iter().filter(|path| !named.contains(path)) {
+            match self.store.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => purged += 1,
+                Err(error) => return Err(state_error("delete", &path, error)),
+            }
+        }
+        Ok(purged)
     }
 
     /// Publishes the next version with these changes, applied in order, durable on return. All of them or none.

@@ -95,6 +95,25 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> History<T> {
         found.map(|(id, entry)| (id.clone(), Arc::clone(entry)))
     }
 
+    /// Removes the records that `matches` accepts, from memory and from the store.
+    pub async fn forget(&self, matches: impl Fn(&T) -> bool) {
+        let forgotten: Vec<String> = {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            let forgotten: Vec<String> = entries
+                .iter()
+                .filter(|(_, entry)| matches(entry))
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in &forgotten {
+                entries.remove(id);
+            }
+            forgotten
+        };
+        for id in forgotten {
+            self.remove(&id).await;
+        }
+    }
+
     async fn remove(&self, id: &str) {
         let path = entry_path(self.prefix, id);
         match self.store.delete(&path).await {

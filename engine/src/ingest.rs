@@ -181,6 +181,13 @@ impl Importer {
         self.recorder.troubles(export)
     }
 
+    /// Deletes what was imported of an export that the catalog does not name any more: its snapshots and the records of its
+    /// imports, which hold totals. Returns the number of snapshots. Errors: `State`.
+    pub async fn purge(&self, export: &ExportId) -> Result<usize> {
+        self.recorder.forget(export).await;
+        self.catalog.purge_snapshots(export).await
+    }
+
     /// Imports every period that the export's source lists. One period that fails never stops the others. Safe to repeat:
     /// what is imported already is `Unchanged`. Errors, if nothing could be tried: `Missing` for an unknown export or
     /// bucket, what AWS answered to the first look, `Cancelled`.

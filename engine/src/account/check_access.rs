@@ -217,7 +217,7 @@ impl Connections {
     }
 
     /// What IAM's simulator says of discovery, and of rights that are not needed.
-    async fn simulated(&self, account: &Account, credential: &Credential) -> Result<Vec<PermissionCheck>> {
+    pub(super) async fn simulated(&self, account: &Account, credential: &Credential) -> Result<Vec<PermissionCheck>> {
         let Some(arn) = &account.arn else {
             return Ok(Vec::new());
         };

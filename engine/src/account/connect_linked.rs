@@ -1,5 +1,7 @@
 //! `connect_aws_linked`: a member account, whose costs come through a root's export.
 
+mod discovery;
+
 use super::run::{Action, Run, RunOutcome, Status, Step};
 use super::{Caller, Connections, Coverage, GivenCredential, account_entry, coverage, ignored_step};
 use crate::catalog::{AccountKind, CatalogState, Change};
@@ -49,35 +51,49 @@ impl Connections {
         if matches!(credential, Credential::Absent) {
             check_declared(account, found.as_ref(), &lease)?;
         }
-        run.push(coverage_step(account, found.as_ref(), &lease));
+        let membership = match found {
+            None if !lease.document.exports.is_empty() => Some(self.membership(account, &lease).await),
+            _ => None,
+        };
+        run.push(discovery::coverage_step(
+            account,
+            found.as_ref(),
+            membership.as_ref(),
+            &lease,
+        ));
         let action = if former.is_some() {
             Action::Reuse
         } else {
             Action::Create
         };
         let object = format!("account {account}");
+        let entry = |key| {
+            let name = request.account_name.clone();
+            account_entry(
+                account,
+                AccountKind::Linked,
+                former,
+                name,
+                arn.clone(),
+                key,
+                self.clock.now(),
+            )
+        };
         if request.dry_run {
             run.push(Step::new(action, object, Status::Planned).detail("Would be connected; no import is needed."));
+            self.push_discovery(&entry((None, None, None)), &credential, run).await;
             return Ok(());
         }
         let secret = self.keep(account, &credential, key_id.as_deref(), former, run).await?;
-        let now = self.clock.now();
-        let key = (key_id, secret, credential.role().cloned());
-        let entry = account_entry(
-            account,
-            AccountKind::Linked,
-            former,
-            request.account_name.clone(),
-            arn,
-            key,
-            now,
-        );
+        let entry = entry((key_id, secret, credential.role().cloned()));
+        let connected = entry.clone();
         let version = self.catalog.publish(&[Change::PutAccount(entry)]).await?;
         run.push(
             Step::new(action, object, Status::Ok)
                 .detail("Connected: its rows of every month are visible, without an import.")
                 .evidence(serde_json::json!({ "catalog_version": version })),
         );
+        self.push_discovery(&connected, &credential, run).await;
         run.record.steps.extend(ignored_step(&self.catalog.lease()));
         Ok(())
     }
@@ -130,22 +146,4 @@ fn check_declared(account: AccountId, found: Option<&Coverage>, state: &CatalogS
         ));
     }
     Ok(())
-}
-
-fn coverage_step(account: AccountId, found: Option<&Coverage>, state: &CatalogState) -> Step {
-    let object = format!("account {account}");
-    match found {
-        Some(found) => Step::new(Action::Check, object, Status::Ok)
-            .detail(format!("The data holds {} rows of it in {} months.", found.rows, found.periods.len()))
-            .evidence(serde_json::json!({
-                "rows": found.rows, "periods": found.periods, "unblended_cost": found.unblended,
-                "account_name": found.account_name,
-            })),
-        None if state.document.exports.is_empty() => Step::new(Action::Check, object, Status::Pending)
-            .detail("No root is connected yet, so there are no costs to see.")
-            .next_sql("CALL connect_aws_root(location => 's3://<bucket>/<prefix>/<export>', access_key_id => '<key>', secret_access_key => '<secret>');"),
-        None => Step::new(Action::Check, object, Status::Warning).detail(
-            "The data of the connected roots does not name this account: is it a member of another organization, or too new?",
-        ),
-    }
 }

@@ -273,7 +273,7 @@ impl Connections {
     }
 }
 
-fn same_place(one: &ExportLocation, other: &ExportLocation) -> bool {
+pub(super) fn same_place(one: &ExportLocation, other: &ExportLocation) -> bool {
     let root = |location: &ExportLocation| match &location.root {
         LocationRoot::Bucket { name, .. } => format!("s3://{name}"),
         LocationRoot::Folder(path) => format!("file://{}", path.display()),

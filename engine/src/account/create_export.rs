@@ -1,23 +1,23 @@
 //! `create_aws_export`: makes what is missing for an export to be delivered, and nothing else.
 //!
-//! Each step looks first, so that a repeated call changes nothing and a call after a failure goes on where the other ended.
-//! The order is bucket, bucket policy, export, connection: AWS checks at creation that it may write to the bucket. A bucket
-//! that was made stays when a later step fails, and the answer says so.
+//! Everything is looked at first, and what cannot succeed is refused before anything is written. The order of the writes is
+//! bucket, its security, its policy, export, connection: AWS checks at creation that it may write to the bucket. Each write is
+//! on record before and after. A bucket that was made stays when a later step fails, and a repeated call goes on from there:
+//! it also secures the bucket that an interrupted call made. A bucket that Farthing did not make is changed in nothing but
+//! its policy, and there only by what delivery lacks.
 
+mod apply;
 mod definition;
 
 use std::collections::BTreeSet;
 
 use super::location::LocationParts;
-use super::policy::{self, Kind};
+use super::policy::{self, Kind, Partition};
 use super::run::{Action, Run, RunOutcome, Status, Step};
-use super::{Caller, Connections, GivenCredential, account_entry};
-use crate::catalog::{AccountKind, Change, Export, ExportKind};
+use super::{Caller, Connections, GivenCredential};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, ExportId};
-use crate::port::{
-    Credential, ExportDefinition, ExportLocation, ExportService, Identity, PresentBucket, PresentExport,
-};
+use crate::port::{Credential, ExportDefinition, ExportLocation, Identity, PresentBucket, PresentExport};
 
 /// What `create_aws_export` is given.
 #[derive(Debug, Clone)]
@@ -48,15 +48,36 @@ pub struct CreateExport {
     pub dry_run: bool,
 }
 
+impl CreateExport {
+    /// Whether the account is connected with it: only CUR 2.0 is read.
+    fn connects(&self) -> bool {
+        self.connect && self.kind == Kind::Cur2
+    }
+}
+
 struct Plan {
     identity: Identity,
     credential: Credential,
     key_id: Option<String>,
     location: ExportLocation,
-    bucket: Option<PresentBucket>,
+    bucket: BucketWork,
+    bucket_arn: String,
     merged: policy::Merged,
+    /// The policy to put, where one has to be put.
+    policy_text: Option<String>,
     definition: ExportDefinition,
     present: Option<PresentExport>,
+}
+
+/// What is left to do for the bucket itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BucketWork {
+    /// It is not there.
+    Make,
+    /// An interrupted call made it and did not come to secure it.
+    Secure,
+    /// It is there.
+    Nothing,
 }
 
 impl Connections {
@@ -64,16 +85,23 @@ impl Connections {
     pub async fn create_export(&self, request: &CreateExport, caller: &Caller<'_>) -> Result<RunOutcome> {
         let mut run = self.begin(caller).await?;
         run.record.dry_run = request.dry_run;
-        let plan = self.plan_export(request, &mut run).await;
-        let plan = self.check(&mut run, plan).await?;
-        let held = self.lock(format!("account {}", plan.identity.account), &run);
-        let _held = self.check(&mut run, held).await?;
-        let done = match request.dry_run {
-            true => self.push_planned_export(request, &plan, &mut run),
-            false => self.apply_export(request, &plan, &mut run, caller).await,
-        };
+        let done = self.run_create(request, &mut run, caller).await;
         self.check(&mut run, done).await?;
         self.finish(run).await
+    }
+
+    async fn run_create(&self, request: &CreateExport, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
+        // Held from the first look on: a plan must not grow old while another call carries out its own.
+        let _bucket = self.lock(format!("bucket {}", request.bucket), run)?;
+        let plan = self.plan_export(request, run).await?;
+        let _account = self.lock(format!("account {}", plan.identity.account), run)?;
+        match request.dry_run {
+            true => {
+                apply::push_planned(request, &plan, run);
+                Ok(())
+            }
+            false => self.apply_export(request, &plan, run, caller).await,
+        }
     }
 
     /// Everything that only reads.
@@ -104,14 +132,11 @@ impl Connections {
         let region = bucket.as_ref().map_or(&request.region, |bucket| &bucket.region).clone();
         location.set_region(&region);
         run.push(bucket_step(&request.bucket, bucket.as_ref()));
-        let wanted = policy::bucket_policy(
-            &request.bucket,
-            identity.account,
-            &BTreeSet::from([request.kind]),
-            policy::Partition::of_region(&region),
-        );
-        let present_policy = bucket.as_ref().and_then(|bucket| bucket.policy.as_deref());
-        let merged = policy::merge_bucket_policy(present_policy, &wanted)?;
+        if request.connects() {
+            self.check_connectable(request, &location, identity.account)?;
+        }
+        let partition = Partition::of_region(&region);
+        let (merged, policy_text) = plan_policy(request, identity.account, partition, bucket.as_ref())?;
         let definition = match &present {
             Some(present) => present.definition.clone(),
             None => self.define(request, &credential, &region).await?,
@@ -120,15 +145,30 @@ impl Connections {
             definition::check_same(request, present)?;
         }
         Ok(Plan {
+            bucket: match &bucket {
+                None => BucketWork::Make,
+                Some(_) if self.left_unsecured(&request.bucket) => BucketWork::Secure,
+                Some(_) => BucketWork::Nothing,
+            },
+            bucket_arn: format!("arn:{}:s3:::{}", partition.as_str(), request.bucket),
             identity,
             credential,
             key_id,
             location,
-            bucket,
             merged,
+            policy_text,
             definition,
             present,
         })
+    }
+
+    /// That the export's name is free here, or this export's: found out before anything is made in AWS.
+    fn check_connectable(&self, request: &CreateExport, location: &ExportLocation, account: AccountId) -> Result<()> {
+        let id = ExportId::of_export_name(&request.export_name)?;
+        match self.catalog.lease().document.exports.get(&id) {
+            Some(present) => super::connect_root::check_present(present, location, account, false),
+            None => Ok(()),
+        }
     }
 
     /// The account's export of that name, if it has one.
@@ -168,212 +208,40 @@ impl Connections {
         };
         Ok(definition::define(request, settings, &columns, region))
     }
+}
 
-    /// Everything that changes something.
-    async fn apply_export(
-        &self,
-        request: &CreateExport,
-        plan: &Plan,
-        run: &mut Run,
-        caller: &Caller<'_>,
-    ) -> Result<()> {
-        let region = plan.definition.destination.region.clone();
-        if plan.bucket.is_none() {
-            caller
-                .notify
-                .notify(&format!("Making the bucket {} in {region}.", request.bucket));
-            self.administration
-                .create_bucket(&plan.credential, &request.bucket, &region)
-                .await?;
-            run.push(made("s3:CreateBucket", &request.bucket, "The bucket is made."));
-            self.record_step(run).await?;
-            self.administration
-                .secure_bucket(&plan.credential, &request.bucket, &region)
-                .await?;
-            run.push(
-                Step::new(Action::Update, format!("arn:aws:s3:::{}", request.bucket), Status::Ok)
-                    .detail("Public access is blocked, and objects are encrypted with S3's keys."),
-            );
-        }
-        if !plan.merged.unchanged {
-            let text = plan.merged.policy.to_string();
-            self.administration
-                .put_bucket_policy(&plan.credential, &request.bucket, &region, &text)
-                .await?;
-            run.push(
-                Step::new(Action::Update, format!("policy of s3://{}", request.bucket), Status::Ok)
-                    .detail("AWS may deliver to the bucket; what the policy said before still stands.")
-                    .evidence(serde_json::json!({
-                        "added": plan.merged.added, "replaced": plan.merged.replaced, "policy": plan.merged.policy,
-                    })),
-            );
-            self.record_step(run).await?;
-        } else {
-            run.push(
-                Step::new(Action::Reuse, format!("policy of s3://{}", request.bucket), Status::Ok)
-                    .detail("It lets AWS deliver already."),
-            );
-        }
-        let arn = match &plan.present {
-            Some(present) => {
-                run.push(
-                    Step::new(Action::Reuse, present.arn.clone(), Status::Ok)
-                        .detail("The export is there, as asked for."),
-                );
-                present.arn.clone()
-            }
-            None => {
-                caller
-                    .notify
-                    .notify(&format!("Creating the export {}.", request.export_name));
-                let arn = self
-                    .administration
-                    .create_export(&plan.credential, &plan.definition)
-                    .await?;
-                run.push(
-                    Step::new(Action::Create, arn.clone(), Status::Ok)
-                        .detail(format!("The export {} is created.", request.export_name))
-                        .evidence(serde_json::json!({ "definition": plan.definition })),
-                );
-                arn
-            }
-        };
-        self.record_step(run).await?;
-        if request.connect && request.kind == Kind::Cur2 {
-            self.connect_created(request, plan, run).await?;
-        }
-        run.push(self.delivery_step(plan, &arn).await);
-        Ok(())
-    }
-
-    /// Publishes account and export; the import comes with the first delivery.
-    async fn connect_created(&self, request: &CreateExport, plan: &Plan, run: &mut Run) -> Result<()> {
-        let lease = self.catalog.lease();
-        let account = plan.identity.account;
-        let former = lease.document.accounts.get(&account);
-        let id = ExportId::of_export_name(&request.export_name)?;
-        let present = lease.document.exports.get(&id);
-        if let Some(present) = present {
-            super::connect_root::check_present(present, &plan.location, account, false)?;
-        }
-        let secret = self
-            .keep(account, &plan.credential, plan.key_id.as_deref(), former, run)
-            .await?;
-        let now = self.clock.now();
-        let entry = account_entry(
-            account,
-            AccountKind::Root,
-            former,
-            request.account_name.clone(),
-            Some(plan.identity.arn.clone()),
-            (plan.key_id.clone(), secret, plan.credential.role().cloned()),
-            now,
-        );
-        let export = Export {
-            id: id.clone(),
-            account,
-            kind: ExportKind::Cur2,
-            location: plan.location.clone(),
-            connected_at: present.map_or(now, |present| present.connected_at),
-        };
-        let version = self
-            .catalog
-            .publish(&[Change::PutAccount(entry), Change::PutExport(export)])
-            .await?;
-        run.push(
-            Step::new(
-                super::connect_root::change_of(present),
-                format!("exports.{id}"),
-                Status::Ok,
-            )
-            .detail(format!(
-                "Account {account} is connected as root, with the export at {}.",
-                plan.location.uri()
-            ))
-            .evidence(serde_json::json!({ "catalog_version": version })),
-        );
-        Ok(())
-    }
-
-    /// Whether AWS delivers yet. What cannot be asked is no error: everything is made.
-    async fn delivery_step(&self, plan: &Plan, arn: &str) -> Step {
-        let executions = match plan.definition.service {
-            ExportService::DataExports => self.administration.list_executions(&plan.credential, arn).await,
-            ExportService::Cur => Ok(Vec::new()),
-        };
-        let last = executions.ok().and_then(|executions| executions.into_iter().next());
-        let status = last.as_ref().map(|execution| execution.status.clone());
-        let detail = match status.as_deref() {
-            Some("DELIVERY_SUCCESS") => "AWS has delivered; the next refresh imports it.".to_owned(),
-            Some(status) => format!("Waiting for the first delivery; AWS says {status}. It takes up to 24 hours."),
-            None => "Waiting for the first delivery, which AWS makes within 24 hours.".to_owned(),
-        };
-        Step::new(Action::Check, plan.location.uri(), Status::Pending)
-            .detail(detail)
-            .evidence(serde_json::json!({ "export_arn": arn, "last_execution_status": status }))
-            .next_sql(format!(
-                "CALL refresh_export(export_name => '{}');",
-                plan.definition.name
-            ))
-    }
-
-    fn push_planned_export(&self, request: &CreateExport, plan: &Plan, run: &mut Run) -> Result<()> {
-        if plan.bucket.is_none() {
-            run.push(
-                planned(Action::Create, format!("arn:aws:s3:::{}", request.bucket))
-                    .detail(format!(
-                        "Would make the bucket in {}, block public access and encrypt it.",
-                        plan.definition.destination.region
-                    ))
-                    .evidence(serde_json::json!({
-                        "required_actions": ["s3:CreateBucket", "s3:PutBucketPublicAccessBlock", "s3:PutEncryptionConfiguration"],
-                    })),
-            );
-        }
-        if !plan.merged.unchanged {
-            run.push(
-                planned(Action::Update, format!("policy of s3://{}", request.bucket))
-                    .detail("Would add the statements that let AWS deliver; the others stay.")
-                    .evidence(serde_json::json!({
-                        "required_actions": ["s3:PutBucketPolicy"], "added": plan.merged.added, "policy": plan.merged.policy,
-                    })),
-            );
-        }
-        match &plan.present {
-            Some(present) => {
-                run.push(planned(Action::Reuse, present.arn.clone()).detail("The export is there, as asked for."));
-            }
-            None => run.push(
-                planned(Action::Create, format!("export {}", request.export_name))
-                    .detail("Would create the export.")
-                    .evidence(serde_json::json!({
-                        "required_actions": definition::creating_actions(request.kind), "definition": plan.definition,
-                    })),
+/// The bucket's policy with what delivery needs, and its text if it has to be put.
+///
+/// A Deny wins over every grant, so a policy that denies delivery is refused here: AWS would refuse the export, or deliver
+/// nothing.
+fn plan_policy(
+    request: &CreateExport,
+    account: AccountId,
+    partition: Partition,
+    bucket: Option<&PresentBucket>,
+) -> Result<(policy::Merged, Option<String>)> {
+    let wanted = policy::bucket_policy(&request.bucket, account, &BTreeSet::from([request.kind]), partition);
+    let present = bucket.and_then(|bucket| bucket.policy.as_deref());
+    let merged = policy::merge_bucket_policy(present, &wanted)?;
+    if !merged.denied_by.is_empty() {
+        return Err(Error::new(
+            ErrorKind::AwsRefused,
+            format!(
+                "the policy of s3://{} denies what AWS needs to deliver: {}",
+                request.bucket,
+                merged.denied_by.join(", ")
             ),
-        }
-        if request.connect && request.kind == Kind::Cur2 {
-            run.push(
-                planned(Action::Create, format!("account {}", plan.identity.account))
-                    .detail("Would be connected as root; its months come with AWS's first delivery."),
-            );
-        }
-        Ok(())
+        )
+        .with_hint(
+            "A Deny wins over every grant. Change these statements in the S3 console, tab Permissions, so that they spare \
+             billingreports.amazonaws.com and bcm-data-exports.amazonaws.com, or deliver to another bucket. Nothing was written.",
+        ));
     }
-
-    /// Makes what the run has done so far durable, so that a crash leaves a record of what was made in AWS.
-    async fn record_step(&self, run: &Run) -> Result<()> {
-        self.runs.put(&run.id, &run.record).await
-    }
-}
-
-fn planned(action: Action, object: String) -> Step {
-    Step::new(action, object, Status::Planned)
-}
-
-fn made(action: &str, bucket: &str, detail: &str) -> Step {
-    Step::new(Action::Create, format!("arn:aws:s3:::{bucket}"), Status::Ok)
-        .detail(detail)
-        .evidence(serde_json::json!({ "action": action }))
+    let text = match merged.unchanged {
+        true => None,
+        false => Some(merged.text()?),
+    };
+    Ok((merged, text))
 }
 
 fn bucket_step(name: &str, bucket: Option<&PresentBucket>) -> Step {

@@ -1,11 +1,18 @@
 //! `setup_aws_iam_user`: with an administrator's key, makes a policy, a user and an access key, and connects with that key.
 //!
 //! The administrator's key is used for this call and kept nowhere. Policy, user and attachment are found again by a repeated
-//! call; an access key is made only while the account is not connected through the user, since AWS shows its secret once and
-//! allows two for each user. What was made is listed, with the commands that remove it.
+//! call, and each write is on record before and after. The policy's name ends in a hash of its document, so that a policy of
+//! the wanted name says what is wanted; another document is another policy. What was made is listed, with the commands that
+//! remove it.
 
-use std::time::Duration;
+mod key;
+mod patience;
 
+use sha2::{Digest, Sha256};
+
+use serde_json::{Value, json};
+
+use super::aws_write::{ATTACH_POLICY, CREATE_POLICY, CREATE_USER};
 use super::connect_linked::ConnectLinked;
 use super::connect_root::ConnectRoot;
 use super::location::LocationParts;
@@ -13,14 +20,14 @@ use super::policy::{self, Mode, Names};
 use super::role::partition_of;
 use super::run::{Action, Run, RunOutcome, Status, Step};
 use super::{Caller, Connections, GivenCredential};
+use crate::catalog::Account;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::AccountId;
-use crate::port::{AccessKey, Credential, Identity, LocationRoot};
+use crate::id::{AccountId, ExportId};
+use crate::port::{Credential, ExportLocation, Identity, LocationRoot};
+use key::UserKey;
 
-/// New users and keys are known everywhere in AWS after some seconds (IAM user guide, "Changes that I make are not always
-/// immediately visible").
-const KEY_TRIES: u32 = 20;
-const KEY_WAIT: Duration = Duration::from_secs(1);
+/// Digits of the hash in a policy's name: enough for the few documents of one user.
+const HASH_DIGITS: usize = 10;
 
 /// What `setup_aws_iam_user` is given.
 #[derive(Debug, Clone)]
@@ -42,9 +49,17 @@ pub struct SetupUser {
 struct Plan {
     identity: Identity,
     admin: Credential,
+    location: Option<ExportLocation>,
     user_arn: String,
     policy_name: String,
-    document: serde_json::Value,
+    policy_arn: String,
+    document: Value,
+}
+
+impl Plan {
+    fn account(&self) -> AccountId {
+        self.identity.account
+    }
 }
 
 impl Connections {
@@ -59,27 +74,50 @@ impl Connections {
 
     async fn run_setup(&self, request: &SetupUser, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
         let plan = self.plan_user(request, run).await?;
-        let account = plan.identity.account;
-        let lease = self.catalog.lease();
-        let connected = lease.document.accounts.get(&account);
-        if connected.is_some_and(|account| account.arn.as_deref() == Some(&plan.user_arn)) {
+        let _held = self.lock(format!("user of account {}", plan.account()), run)?;
+        if let Some(key) = self.connected_key(&plan)? {
             run.push(
-                Step::new(Action::Reuse, plan.user_arn, Status::Ok)
-                    .detail(format!("Account {account} is connected through this user already.")),
+                Step::new(Action::Reuse, plan.user_arn.clone(), Status::Ok).detail(format!(
+                    "Account {} is connected through this user already.",
+                    plan.account()
+                )),
             );
-            return Ok(());
+            return match request.dry_run {
+                true => Ok(()),
+                false => self.connect_user(request, key, run, caller).await,
+            };
         }
         if request.dry_run {
             push_planned(request, &plan, run);
             return Ok(());
         }
-        let held = self.lock(format!("user of account {account}"), run)?;
-        let key = self.make_user(request, &plan, run, caller).await?;
-        self.wait_for(&key, run, caller).await?;
-        drop(held);
+        self.make_user(request, &plan, run, caller).await?;
+        let key = self.user_key(request, &plan, run, caller).await?;
+        self.wait_for_rights(&key, &plan, caller).await;
         self.connect_user(request, key, run, caller).await?;
         run.push(removal_step(request, &plan));
         Ok(())
+    }
+
+    /// The stored key, if the account is connected through the user, and through it with what is asked for.
+    fn connected_key(&self, plan: &Plan) -> Result<Option<UserKey>> {
+        let lease = self.catalog.lease();
+        let of_user = |account: &&Account| account.arn.as_deref() == Some(&plan.user_arn);
+        let Some(account) = lease.document.accounts.get(&plan.account()).filter(of_user) else {
+            return Ok(None);
+        };
+        if let Some(location) = &plan.location {
+            let id = ExportId::of_export_name(&location.export_name)?;
+            let present = lease.document.exports.get(&id);
+            let same = present.is_some_and(|present| super::connect_root::same_place(&present.location, location));
+            if !same {
+                return Ok(None);
+            }
+        }
+        Ok(account.secret.clone().map(|secret| UserKey {
+            secret,
+            access_key_id: account.access_key_id.clone(),
+        }))
     }
 
     /// Everything that only reads.
@@ -126,92 +164,88 @@ impl Connections {
                 (Mode::Detect, "billing")
             }
         };
+        let document = policy::iam_policy(mode, &names)?;
+        let policy_name = policy_name(&request.user_name, suffix, &document);
         Ok(Plan {
             user_arn: format!("arn:{}:iam::{account}:user/{}", partition.as_str(), request.user_name),
-            policy_name: format!("{}-{suffix}", request.user_name),
-            document: policy::iam_policy(mode, &names)?,
+            policy_arn: format!("arn:{}:iam::{account}:policy/{policy_name}", partition.as_str()),
+            policy_name,
+            document,
+            location,
             identity,
             admin,
         })
     }
 
-    /// Policy, user, attachment and key, in this order; each is recorded before the next.
-    async fn make_user(
-        &self,
-        request: &SetupUser,
-        plan: &Plan,
-        run: &mut Run,
-        caller: &Caller<'_>,
-    ) -> Result<AccessKey> {
+    /// Policy, user and attachment, in this order.
+    async fn make_user(&self, request: &SetupUser, plan: &Plan, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
         let (admin, user) = (&plan.admin, request.user_name.as_str());
         caller.notify.notify(&format!("Making the IAM user {user}."));
+        let step = |object: &str, detail: &str, evidence: Value| {
+            Step::new(Action::Create, object.to_owned(), Status::Ok)
+                .detail(detail)
+                .evidence(evidence)
+        };
+        let account = plan.account();
         let document = plan.document.to_string();
-        let policy_arn = self
-            .administration
-            .create_policy(admin, &plan.policy_name, &document)
-            .await?;
-        run.push(
-            Step::new(Action::Create, policy_arn.clone(), Status::Ok)
-                .detail("The policy is there.")
-                .evidence(serde_json::json!({ "policy": plan.document })),
+        let policy = step(
+            &plan.policy_arn,
+            "The policy is there.",
+            json!({ "action": CREATE_POLICY, "account": account, "policy": plan.document }),
         );
-        self.runs.put(&run.id, &run.record).await?;
-        self.administration.create_user(admin, user).await?;
-        self.administration.attach_user_policy(admin, user, &policy_arn).await?;
-        run.push(
-            Step::new(Action::Create, plan.user_arn.clone(), Status::Ok)
-                .detail("The user is there, and has the policy and no other right."),
+        let made = self.administration.create_policy(admin, &plan.policy_name, &document);
+        let named = |step: Step, arn: &String| Step {
+            object: arn.clone(),
+            ..step
+        };
+        let policy_arn = self.write(run, policy, made, named).await?;
+
+        let present = step(
+            &plan.user_arn,
+            "The user is there.",
+            json!({ "action": CREATE_USER, "account": account, "user_name": user }),
         );
-        run.push(
-            Step::new(Action::Create, format!("access key of {user}"), Status::Pending).detail(
-                "An access key is being made; if the call ends here, delete a key of the user that nothing uses.",
-            ),
+        let made = self.administration.create_user(admin, user);
+        self.write(run, present, made, |step, ()| step).await?;
+
+        let attachment = step(
+            &plan.user_arn,
+            "The user has the policy.",
+            json!({ "action": ATTACH_POLICY, "account": account, "user_name": user, "policy_arn": policy_arn }),
         );
-        self.runs.put(&run.id, &run.record).await?;
-        let key = self.administration.create_access_key(admin, user).await?;
-        run.record.steps.pop();
-        run.push(
-            Step::new(Action::Create, format!("access key of {user}"), Status::Ok).detail(format!(
-                "Access key {} is made.",
-                super::shown_key_id(&key.access_key_id)
-            )),
+        let what = format!("the user {user}");
+        let attached = patience::until_known(
+            self.clock.as_ref(),
+            caller,
+            &what,
+            |error| error.kind() == ErrorKind::Missing,
+            || self.administration.attach_user_policy(admin, user, &policy_arn),
         );
-        Ok(key)
+        self.write(run, attachment, attached, |step, ()| step).await
     }
 
-    /// Waits until AWS knows the key.
-    async fn wait_for(&self, key: &AccessKey, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
-        let credential = Credential::Inline(key.clone());
-        let mut tries = 1;
-        loop {
-            match self.connector.identify(&credential).await {
-                Ok(identity) => {
-                    run.push(super::connect_root::identity_step(&identity));
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::BadCredentials && tries < KEY_TRIES => {
-                    if tries == 1 {
-                        caller.notify.notify("Waiting until AWS knows the new key.");
-                    }
-                    tries += 1;
-                    self.clock.sleep(KEY_WAIT).await;
-                }
-                Err(error) => return Err(error),
-            }
-            if caller.cancel.is_cancelled() {
-                return Err(Error::new(ErrorKind::Cancelled, "the call was cancelled"));
-            }
+    /// Waits until the new user's rights to read are known where the export lies. What is refused for good is told by the
+    /// connection, which looks again.
+    async fn wait_for_rights(&self, key: &UserKey, plan: &Plan, caller: &Caller<'_>) {
+        let Some(location) = &plan.location else { return };
+        let credential = Credential::Stored(key.secret.clone());
+        let looked = patience::until_known(
+            self.clock.as_ref(),
+            caller,
+            "the new user's rights",
+            |error| matches!(error.kind(), ErrorKind::AwsRefused | ErrorKind::BadCredentials),
+            || self.source.probe(location, &credential),
+        );
+        if let Err(error) = looked.await {
+            tracing::debug!(%error, "the new user cannot read the export yet");
         }
     }
 
-    async fn connect_user(
-        &self,
-        request: &SetupUser,
-        key: AccessKey,
-        run: &mut Run,
-        caller: &Caller<'_>,
-    ) -> Result<()> {
-        let credential = GivenCredential::Key(key);
+    async fn connect_user(&self, request: &SetupUser, key: UserKey, run: &mut Run, caller: &Caller<'_>) -> Result<()> {
+        let credential = GivenCredential::Kept {
+            secret: key.secret,
+            access_key_id: key.access_key_id,
+        };
         match &request.location {
             Some(location) => {
                 let root = ConnectRoot {
@@ -238,6 +272,13 @@ impl Connections {
     }
 }
 
+/// The name of the policy with this document; it begins with what an administrator's policy for set-up allows.
+fn policy_name(user: &str, suffix: &str, document: &Value) -> String {
+    let digest = Sha256::digest(document.to_string());
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{user}-{suffix}-{}", &hash[..HASH_DIGITS])
+}
+
 fn push_planned(request: &SetupUser, plan: &Plan, run: &mut Run) {
     for (object, detail, actions) in [
         (
@@ -256,10 +297,10 @@ fn push_planned(request: &SetupUser, plan: &Plan, run: &mut Run) {
             "iam:CreateAccessKey",
         ),
     ] {
-        let mut evidence = serde_json::json!({ "required_actions": [actions] });
+        let mut evidence = json!({ "required_actions": [actions] });
         match actions {
             "iam:CreatePolicy" => evidence["policy"] = plan.document.clone(),
-            "iam:CreateUser" => evidence["required_actions"] = serde_json::json!([actions, "iam:AttachUserPolicy"]),
+            "iam:CreateUser" => evidence["required_actions"] = json!([actions, "iam:AttachUserPolicy"]),
             _ => {}
         }
         run.push(
@@ -270,18 +311,19 @@ fn push_planned(request: &SetupUser, plan: &Plan, run: &mut Run) {
     }
 }
 
+/// The commands that remove what set-up makes.
 fn removal_step(request: &SetupUser, plan: &Plan) -> Step {
-    let user = &request.user_name;
-    let policy = plan
-        .user_arn
-        .replacen(&format!(":user/{user}"), &format!(":policy/{}", plan.policy_name), 1);
+    let (user, policy) = (&request.user_name, &plan.policy_arn);
     Step::new(Action::Check, plan.user_arn.clone(), Status::Ok)
         .detail("What was made in AWS stays until you remove it: disconnect the account first, then run the commands in evidence.")
-        .evidence(serde_json::json!({ "removal": [
+        .evidence(json!({ "removal": [
             format!("aws iam detach-user-policy --user-name {user} --policy-arn {policy}"),
             format!("aws iam delete-access-key --user-name {user} --access-key-id <id>"),
             format!("aws iam delete-user --user-name {user}"),
             format!("aws iam delete-policy --policy-arn {policy}"),
         ] }))
-        .next_sql(format!("CALL disconnect_aws_account(account_id => '{}');", plan.identity.account))
+        .next_sql(format!("CALL disconnect_aws_account(account_id => '{}');", plan.account()))
 }
+
+#[cfg(test)]
+mod tests;

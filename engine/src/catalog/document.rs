@@ -85,6 +85,15 @@ pub struct Export {
     pub connected_at: DateTime<Utc>,
 }
 
+/// What was imported of an export that is not connected any more, kept so that connecting it again needs no import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptExport {
+    /// The export as it was connected.
+    pub export: Export,
+    /// Its snapshots.
+    pub snapshots: BTreeMap<BillingPeriod, SnapshotId>,
+}
+
 /// Everything that a statement may have to know, as one document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogDocument {
@@ -100,6 +109,9 @@ pub struct CatalogDocument {
     pub exports: BTreeMap<ExportId, Export>,
     /// The snapshot of each period of each export.
     pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, SnapshotId>>,
+    /// What is kept of exports that were disconnected. No statement sees it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<ExportId, KeptExport>,
     /// Who may log in.
     pub logins: BTreeMap<String, Login>,
     /// The external id that roles trust, once one was asked for: one for all, since one organization deploys its roles from
@@ -115,10 +127,13 @@ pub enum Change {
     PutAccount(Account),
     /// Disconnects an account.
     RemoveAccount(AccountId),
-    /// Adds an export or replaces its entry.
+    /// Adds an export or replaces its entry. What is kept of it comes back; what is kept of another export of this name is
+    /// forgotten.
     PutExport(Export),
-    /// Removes an export and what it imported.
+    /// Removes an export and what it imported, and what is kept of it.
     RemoveExport(ExportId),
+    /// Disconnects an export and keeps what it imported.
+    KeepExport(ExportId),
     /// Makes a snapshot the one of its period.
     PutSnapshot {
         /// The export.
@@ -136,6 +151,15 @@ pub enum Change {
     PutExternalId(String),
 }
 
+impl KeptExport {
+    /// Whether it is what was imported of this export: the same account's, kind and place. The Region is part of no place.
+    fn is_of(&self, export: &Export) -> bool {
+        self.export.account == export.account
+            && self.export.kind == export.kind
+            && self.export.location.uri() == export.location.uri()
+    }
+}
+
 impl CatalogDocument {
     /// The catalog before anything was published.
     pub fn empty(now: DateTime<Utc>) -> Self {
@@ -146,6 +170,7 @@ impl CatalogDocument {
             accounts: BTreeMap::new(),
             exports: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            kept: BTreeMap::new(),
             logins: BTreeMap::new(),
             external_id: None,
         }
@@ -162,10 +187,20 @@ impl CatalogDocument {
             }
             Change::PutExport(export) => {
                 self.exports.insert(export.id.clone(), export.clone());
+                if let Some(kept) = self.kept.remove(&export.id).filter(|kept| kept.is_of(export)) {
+                    self.snapshots.entry(export.id.clone()).or_insert(kept.snapshots);
+                }
             }
             Change::RemoveExport(id) => {
                 self.exports.remove(id);
                 self.snapshots.remove(id);
+                self.kept.remove(id);
+            }
+            Change::KeepExport(id) => {
+                if let Some(export) = self.exports.remove(id) {
+                    let snapshots = self.snapshots.remove(id).unwrap_or_default();
+                    self.kept.insert(id.clone(), KeptExport { export, snapshots });
+                }
             }
             Change::PutSnapshot {
                 export,

@@ -173,6 +173,11 @@ impl Recorder {
             .collect()
     }
 
+    /// Removes the records of an export.
+    pub(super) async fn forget(&self, export: &ExportId) {
+        self.runs.forget(|run| run.export == *export).await;
+    }
+
     /// Ends the newest record of a period if it says that an import runs: the caller holds the export's lock, so whoever
     /// wrote it has stopped.
     pub(super) async fn close_interrupted(&self, export: &ExportId, period: BillingPeriod) {

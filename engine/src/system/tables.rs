@@ -3,6 +3,7 @@
 //! Whoever may see every connected account as an operator sees the state in full, with the accounts that are ignored. For
 //! everybody else the tables hold what their scope holds, counted over visible rows alone.
 
+mod months;
 mod rows;
 mod setup;
 
@@ -26,6 +27,7 @@ use crate::money::{Amount, PRECISION, SCALE};
 use crate::port::SecretVault;
 use crate::principal::{Grant, Role};
 use crate::snapshot::Snapshot;
+use months::Months;
 use rows::{Cell, batch};
 use setup::{ExportCandidates, PermissionChecksTable};
 
@@ -52,8 +54,9 @@ pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
         Arc::new(AccountCoverage),
         Arc::new(ExportCandidates(sources.detections)),
         Arc::new(Exports),
-        Arc::new(Imports(sources.imports)),
+        Arc::new(Imports(Arc::clone(&sources.imports))),
         Arc::new(LimitsTable(sources.limits)),
+        Arc::new(Months(sources.imports)),
         Arc::new(PermissionChecksTable(sources.permission_checks)),
         Arc::new(ProcedureRuns(sources.procedure_runs)),
         Arc::new(Secrets(sources.vault)),

@@ -1,5 +1,6 @@
 //! Accounts, and the users and roles in them.
 
+mod inventory;
 pub(crate) mod key;
 pub(crate) mod managed;
 pub(crate) mod organization;

@@ -181,7 +181,8 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
     setup::DIAGNOSE_AWS,
     Procedure {
         name: "disconnect_aws_account",
-        about: "Hides an account's rows and forgets its key. Nothing in AWS is touched.",
+        about: "Hides an account's rows and forgets its key. Nothing in AWS is touched: it says what remains there, and how to \
+                remove it.",
         privilege: Role::Operator,
         parameters: &[
             required("account_id", ArgumentKind::AccountId, "The account."),
@@ -189,6 +190,12 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
                 "confirm",
                 ArgumentKind::Text,
                 "The account id again; a root is disconnected only with it.",
+            ),
+            optional(
+                "keep_data",
+                ArgumentKind::Boolean,
+                "Keep what was imported of a root's exports, so that connecting it again needs no import; false deletes it. \
+                 Default true.",
             ),
             DRY_RUN,
         ],
@@ -199,6 +206,7 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
                 let request = Disconnect {
                     account_id,
                     confirm: arguments.text("confirm")?,
+                    keep_data: arguments.boolean("keep_data", true),
                     dry_run,
                 };
                 connections.disconnect(&request, caller).await

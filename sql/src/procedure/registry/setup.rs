@@ -2,7 +2,7 @@
 
 use farthing_engine::account::location::LocationParts;
 use farthing_engine::account::policy::Kind;
-use farthing_engine::account::{CheckAccess, ConnectLinkedAll, CreateExport, SetupUser, UpdateCredentials};
+use farthing_engine::account::{CheckAccess, ConnectLinkedAll, CreateExport, Diagnose, SetupUser, UpdateCredentials};
 use farthing_engine::principal::Role;
 use farthing_engine::{Error, ErrorKind, Result};
 
@@ -129,8 +129,23 @@ pub(super) const DIAGNOSE_AWS: Procedure = Procedure {
     name: "diagnose_aws",
     about: "Looks at every connection and says why an export is not found, access is denied or data is missing. Changes nothing.",
     privilege: Role::Operator,
-    parameters: &[],
-    run: |connections, _, caller| Box::pin(async move { connections.diagnose(caller).await }),
+    parameters: &[
+        optional(
+            "account_id",
+            ArgumentKind::AccountId,
+            "A connected account; all by default.",
+        ),
+        optional("export_name", ArgumentKind::Text, "A connected export; all by default."),
+    ],
+    run: |connections, arguments, caller| {
+        Box::pin(async move {
+            let request = Diagnose {
+                account_id: arguments.account("account_id")?,
+                export: arguments.text("export_name")?,
+            };
+            connections.diagnose(&request, caller).await
+        })
+    },
 };
 
 pub(super) const SETUP_AWS_IAM_USER: Procedure = Procedure {
