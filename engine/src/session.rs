@@ -32,6 +32,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::aggregate_statistics::AggregateStatistics;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::prelude::SessionConfig;
@@ -39,7 +40,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use url::Url;
 
-use self::checked::Checked;
+use self::checked::{Checked, NotDistinct};
 use crate::account::policy;
 use crate::catalog::Lease;
 use crate::error::{Error, ErrorKind, Result};
@@ -250,6 +251,8 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     for rule in &mut rules {
         if rule.name() == ProjectionPushdown::new().name() {
             *rule = Arc::new(Checked(Arc::clone(rule)));
+        } else if rule.name() == AggregateStatistics::new().name() {
+            *rule = Arc::new(NotDistinct(Arc::clone(rule)));
         }
     }
     rules.push(Arc::new(cooperate::YieldingJoins));

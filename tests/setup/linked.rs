@@ -46,7 +46,8 @@ fn each_discovery_right_is_told_and_none_is_needed() {
 
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Resource": "*",
-            "Action": ["iam:SimulatePrincipalPolicy", "ec2:Describe*", "s3:ListAllMyBuckets", "iam:ListUsers"],
+            "Action": ["iam:SimulatePrincipalPolicy", "ec2:Describe*", "s3:ListAllMyBuckets", "s3:GetBucket*",
+                "iam:ListUsers"],
         }]});
         bench
             .cloud
@@ -57,7 +58,7 @@ fn each_discovery_right_is_told_and_none_is_needed() {
             let answer = bench.ask(&call(more)).await;
             let outcomes = ["allowed", "denied", "allowed", "denied", "denied"];
             assert_eq!(features(&answer), expected(outcomes), "{}", answer.text());
-            // IAM lacks one of two actions, and the statement that fixes it is at hand.
+            // IAM lacks some of its actions, and the statement that fixes it is at hand.
             let iam = answer
                 .column("object")
                 .iter()
