@@ -368,7 +368,9 @@ fn months_that_the_new_export_lacks_stay_with_the_old() {
         assert!(text.contains("\"authority\""), "{text}");
         let payer = bench.cloud.sample.payer();
         bench
-            .ask(&format!("CALL disconnect_aws_account('{payer}', confirm => '{payer}', keep_data => false)"))
+            .ask(&format!(
+                "CALL disconnect_aws_account('{payer}', confirm => '{payer}', keep_data => false)"
+            ))
             .await;
         assert!(bench.site.node.catalog().lease().document.authority.is_empty());
     });

@@ -41,6 +41,7 @@ use crate::limit::Limits;
 use crate::port::{Clock, Credential, DeliveryLayout, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
 pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
+pub(crate) use columns::cur2_columns;
 pub use columns::header::athena_name;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};

@@ -80,10 +80,7 @@ fn a_missing_right_is_named() {
         let policy = create_policy(bench).await;
         let needed = [
             "bcm-data-exports:ListExports",
-            "bcm-data-exports:GetTable",
             "s3:CreateBucket",
-            "s3:PutBucketPublicAccessBlock",
-            "s3:PutEncryptionConfiguration",
             "s3:PutBucketPolicy",
             "bcm-data-exports:CreateExport",
             "cur:PutReportDefinition",
@@ -110,8 +107,7 @@ fn a_missing_right_is_named() {
         };
         for (operation, times) in [
             ("CreateBucket", 1),
-            // Once more after the second half was refused.
-            ("PutPublicAccessBlock", 2),
+            ("PutPublicAccessBlock", 1),
             ("PutBucketEncryption", 1),
             ("PutBucketPolicy", 1),
             ("CreateExport", 1),
@@ -119,6 +115,40 @@ fn a_missing_right_is_named() {
             assert_eq!(done(operation), times, "{operation}");
         }
     });
+}
+
+/// Rights that the guide's policy lacks: without them AWS's own defaults do, which is told.
+#[test]
+fn what_can_be_done_without_is_warned_of() {
+    for action in [
+        "bcm-data-exports:GetTable",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutEncryptionConfiguration",
+    ] {
+        run(Start::NothingDelivered, async |bench| {
+            let policy = create_policy(bench).await;
+            assert_ne!(without(&policy, action), policy, "{action} is in the printed policy");
+            allow(bench, "create", &without(&policy, action).to_string());
+            let made = bench.ask(&create(bench, "")).await;
+            let at = made
+                .column("status")
+                .iter()
+                .position(|status| *status == Some("warning"));
+            let detail = made.column("detail")[at.unwrap_or_else(|| panic!("{action}: {}", made.text()))];
+            for words in [action, "\"Effect\": \"Allow\""] {
+                assert!(detail.unwrap().contains(words), "{words}: {detail:?}");
+            }
+            // With the right, the same call does what was left.
+            allow(bench, "create", &policy.to_string());
+            let again = bench.ask(&create(bench, "")).await;
+            assert!(!again.column("status").contains(&Some("warning")), "{}", again.text());
+            let encrypted = bench.cloud.sandbox.requests().of("PutBucketEncryption");
+            assert!(
+                encrypted.iter().any(|request| request.status == 200),
+                "{action}: {encrypted:?}"
+            );
+        });
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Connections {
         let (merged, policy_text) = plan_policy(request, identity.account, partition, bucket.as_ref())?;
         let definition = match &present {
             Some(present) => present.definition.clone(),
-            None => self.define(request, &credential, &region).await?,
+            None => self.define(request, &credential, &region, run).await?,
         };
         if let Some(present) = &present {
             definition::check_same(request, present)?;
@@ -200,11 +200,25 @@ impl Connections {
         Ok(found)
     }
 
-    async fn define(&self, request: &CreateExport, credential: &Credential, region: &str) -> Result<ExportDefinition> {
+    async fn define(
+        &self,
+        request: &CreateExport,
+        credential: &Credential,
+        region: &str,
+        run: &mut Run,
+    ) -> Result<ExportDefinition> {
         let settings = definition::settings(request);
         let columns = match request.kind.table() {
             None => Vec::new(),
-            Some(table) => self.administration.table_columns(credential, table, &settings).await?,
+            Some(table) => match self.administration.table_columns(credential, table, &settings).await {
+                Ok(columns) => columns,
+                // The guide's policy does not allow it, and the export can be made without it.
+                Err(refused) if refused.kind() == ErrorKind::AwsRefused && request.kind == Kind::Cur2 => {
+                    run.push(definition::columns_step(table, &refused));
+                    definition::known_columns(request)
+                }
+                Err(error) => return Err(error),
+            },
         };
         Ok(definition::define(request, settings, &columns, region))
     }

@@ -46,6 +46,13 @@ static CUR2_TYPES: LazyLock<HashMap<&'static str, ColumnType>> = LazyLock::new(|
         .collect()
 });
 
+/// The names of all columns of CUR 2.0, in AWS's order.
+pub(crate) fn cur2_columns() -> impl Iterator<Item = &'static str> {
+    CUR2.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, _)| name)
+}
+
 /// The columns of one file with the engine's types. `schema` is the Arrow schema of the Parquet schema itself. Errors:
 /// `BrokenDelivery` naming file, column and type.
 pub(super) fn columns_of(file: &str, schema: &Schema) -> Result<Vec<SnapshotColumn>> {

@@ -7,7 +7,7 @@ use super::super::run::{Action, Run, Status, Step};
 use super::super::{Caller, Connections, account_entry, connect_root};
 use super::{BucketWork, CreateExport, Plan, definition};
 use crate::catalog::{AccountKind, Change, Export, ExportKind};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::ExportId;
 use crate::port::ExportService;
 
@@ -63,7 +63,10 @@ impl Connections {
                 .detail("Public access is blocked, and objects are encrypted with S3's keys.")
                 .evidence(evidence(SECURE_BUCKET));
             let secured = self.administration.secure_bucket(&plan.credential, bucket, region);
-            self.write(run, step, secured, |step, ()| step).await?;
+            match self.write(run, step, secured, |step, ()| step).await {
+                Err(refused) if refused.kind() == ErrorKind::AwsRefused => warn_of_security(run, &refused),
+                done => done?,
+            }
         }
         Ok(())
     }
@@ -229,4 +232,18 @@ pub(super) fn push_planned(request: &CreateExport, plan: &Plan, run: &mut Run) {
 
 fn planned(action: Action, object: String) -> Step {
     Step::new(action, object, Status::Planned)
+}
+
+/// The guide's policy does not allow it, and AWS has done both by itself for every new bucket since 2023 (S3 user guide,
+/// "Default settings for new S3 buckets FAQ"). The step stays unconfirmed, so that the next call does it.
+fn warn_of_security(run: &mut Run, refused: &Error) {
+    if let Some(step) = run.record.steps.last_mut() {
+        step.status = Status::Warning;
+        step.detail = format!(
+            "{} AWS blocks public access to new buckets and encrypts them by itself; call again with the right to have both \
+             set. {}",
+            refused.message(),
+            refused.hint().unwrap_or_default()
+        );
+    }
 }

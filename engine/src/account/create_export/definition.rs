@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use super::CreateExport;
 use crate::account::policy::Kind;
+use crate::account::run::{Action, Status, Step};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::cur2_columns;
 use crate::port::{Destination, ExportDefinition, ExportService, PresentExport};
 
 /// The IAM actions that creating it takes.
@@ -58,6 +60,36 @@ pub(super) fn settings(request: &CreateExport) -> BTreeMap<String, String> {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect()
+}
+
+/// The columns of CUR 2.0 by the dictionary, where AWS may not be asked: without those that only some configurations have.
+pub(super) fn known_columns(request: &CreateExport) -> Vec<String> {
+    // Columns that a configuration of the table switches on, or that not every account is offered.
+    let by_request = |name: &str| {
+        [
+            "capacity_reservation_",
+            "line_item_iam_principal",
+            "line_item_user_identifier",
+        ]
+        .iter()
+        .any(|start| name.starts_with(start))
+            || name == "tags"
+    };
+    cur2_columns()
+        .filter(|name| !by_request(name) && (request.split_cost || !name.starts_with("split_line_item_")))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the run says where AWS refused to name the columns.
+pub(super) fn columns_step(table: &str, refused: &Error) -> Step {
+    Step::new(Action::Check, format!("columns of {table}"), Status::Warning)
+        .detail(format!(
+            "{} The export gets the columns that Farthing knows, and not newer ones. {}",
+            refused.message(),
+            refused.hint().unwrap_or_default()
+        ))
+        .evidence(serde_json::json!({ "action": "bcm-data-exports:GetTable", "remedy": refused.hint() }))
 }
 
 /// The definition with all columns of the table.

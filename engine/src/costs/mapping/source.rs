@@ -176,7 +176,9 @@ impl<'a> Sources<'a> {
             }
             let value = match field.data_type() {
                 delivered if delivered.is_string() => self.text(field.name()),
-                DataType::Float64 | DataType::Decimal128(..) => cast(nullif(self.quantity(field.name()), lit(0.0)), DataType::Utf8View),
+                DataType::Float64 | DataType::Decimal128(..) => {
+                    cast(nullif(self.quantity(field.name()), lit(0.0)), DataType::Utf8View)
+                }
                 _ => continue,
             };
             keys.push(key.to_owned());

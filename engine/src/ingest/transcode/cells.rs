@@ -46,7 +46,8 @@ impl Cells {
         let text = std::str::from_utf8(cell).ok()?;
         let given = Some(text).filter(|text| !text.is_empty());
         match self {
-            Self::Text(values) => values.append_option(given),
+            // As Parquet deliveries have it: blank, and not NULL, which stands for columns that a month lacks.
+            Self::Text(values) => values.append_value(text),
             Self::Decimal(values) => values.append_option(parsed(given, |text| parse_scaled(text, EXACT_SCALE))?),
             Self::Double(values) => values.append_option(parsed(given, |text| text.parse().ok())?),
             Self::Integer(values) => values.append_option(parsed(given, |text| text.parse().ok())?),

@@ -78,7 +78,7 @@ const TEXT: &str = "name,d_cost,t_start,m_tags,x_discount,i_n,b_flag\n\
     é,-1E-7,2026-01-31 23:00:00.250,{},{},-1,FALSE\n";
 
 #[test]
-fn every_type_is_read_and_blank_is_null() {
+fn every_type_is_read_and_blank_is_no_value() {
     let (done, rows) = through(TEXT.as_bytes().to_vec()).unwrap();
     assert_eq!((done.rows, rows.num_rows()), (3, 3));
     let text = arrow::util::pretty::pretty_format_batches(&[rows.clone()])
@@ -93,7 +93,8 @@ fn every_type_is_read_and_blank_is_null() {
     let times = rows.column(2).as_primitive::<TimestampMillisecondType>();
     assert_eq!(times.value(2) - times.value(0), 250);
     assert_eq!(times.value(0), 1_769_900_400_000);
-    assert!(rows.columns().iter().all(|column| column.is_null(1)));
+    assert!(rows.columns()[1..].iter().all(|column| column.is_null(1)));
+    assert_eq!(rows.column(0).as_string_view().value(1), "");
     assert_eq!(rows.column(0).as_string_view().value(0), "a, \"b\"\nc");
 }
 
