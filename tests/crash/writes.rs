@@ -192,8 +192,15 @@ async fn killed(case: &Case, runtimes: &Runtimes, whole: &Left, operation: &str,
         outcome.answered == 0 && !outcome.status.success(),
         "{context}: the child was not killed"
     );
-    let before = cloud.sandbox.requests().all();
-    let struck = before.last().unwrap();
+    // The child is gone, and AWS may still be at work on what it asked.
+    let mut struck = cloud.sandbox.requests().all().pop().unwrap();
+    for _ in 0..500 {
+        if struck.status != 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        struck = cloud.sandbox.requests().all().pop().unwrap();
+    }
     assert_eq!(struck.operation, operation, "{context}");
     let served = (200..500).contains(&struck.status);
     assert_eq!(

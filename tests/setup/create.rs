@@ -152,6 +152,20 @@ fn what_can_be_done_without_is_warned_of() {
 }
 
 #[test]
+fn a_legacy_report_is_made_and_connected() {
+    run(Start::NothingDelivered, async |bench| {
+        allow(bench, "all", EVERYTHING);
+        bench.ask(&create(bench, ", kind => 'cur'")).await;
+        let exports = "SELECT export_name, kind, state FROM system.exports";
+        let expected = ["new-costs", "cur", "waiting_first_delivery"].map(|word| Some(word.to_owned()));
+        assert_eq!(bench.ask(exports).await.rows, [expected.clone()]);
+        bench.ask(&create(bench, ", kind => 'cur'")).await;
+        assert_eq!(bench.ask(exports).await.rows, [expected]);
+        assert_eq!(bench.cloud.sandbox.requests().of("PutReportDefinition").len(), 1);
+    });
+}
+
+#[test]
 fn a_bucket_of_others_is_changed_in_its_policy_alone() {
     run(Start::NothingDelivered, async |bench| {
         allow(bench, "all", EVERYTHING);

@@ -41,7 +41,10 @@ const SESSION_NAME: &str = "farthing";
 
 /// Environment variables, by name: those of the process, or those of a test.
 #[derive(Clone)]
-pub struct HostEnvironment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct HostEnvironment(Arc<LookUp>);
+
+/// The value of a variable, if it is set.
+type LookUp = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl HostEnvironment {
     /// Variables as `look_up` finds them.

@@ -17,7 +17,9 @@ use super::run::{Action, Run, RunOutcome, Status, Step};
 use super::{Caller, Connections, GivenCredential};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, ExportId};
-use crate::port::{Credential, ExportDefinition, ExportLocation, Identity, PresentBucket, PresentExport};
+use crate::port::{
+    Credential, DeliveryLayout, ExportDefinition, ExportLocation, Identity, PresentBucket, PresentExport,
+};
 
 /// What `create_aws_export` is given.
 #[derive(Debug, Clone)]
@@ -49,9 +51,17 @@ pub struct CreateExport {
 }
 
 impl CreateExport {
-    /// Whether the account is connected with it: only CUR 2.0 is read.
+    /// Whether the account is connected with it: FOCUS exports are not read.
     fn connects(&self) -> bool {
-        self.connect && self.kind == Kind::Cur2
+        self.connect && self.kind != Kind::Focus
+    }
+
+    /// How its deliveries will lie.
+    fn layout(&self) -> DeliveryLayout {
+        match self.kind {
+            Kind::Cur => DeliveryLayout::LegacyReport,
+            Kind::Cur2 | Kind::Focus => DeliveryLayout::DataExports,
+        }
     }
 }
 
@@ -114,6 +124,7 @@ impl Connections {
             location: None,
         };
         let mut location = parts.resolve()?;
+        location.layout = request.layout();
         definition::check(request)?;
         let (credential, key_id) = self.resolve(&request.credential).await?;
         let identity = self.identify_trusted(&credential, request.dry_run, run).await?;

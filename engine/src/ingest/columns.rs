@@ -130,6 +130,13 @@ fn against_dictionary(file: &str, name: &str, physical: ColumnType) -> Result<Co
         // What Farthing made of text has every digit.
         Some(ColumnType::Double) if physical == ColumnType::Decimal => Ok(physical),
         Some(known) if widen(physical, known) == Some(known) => Ok(known),
+        // Numbers that the dictionary calls strings, such as rates and normalised units: other people's exports have them as
+        // numbers. Account ids are not among them: without their zeros they are others.
+        Some(ColumnType::Text)
+            if matches!(physical, ColumnType::Double | ColumnType::Integer) && !name.ends_with("_account_id") =>
+        {
+            Ok(physical)
+        }
         Some(known) => Err(wrong_type(file, name, physical, known)),
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! Columns are found by their names in the header, in any order. Their types come from AWS's dictionary, never from values.
 //! Amounts and quantities are kept as the decimals that the text says, which doubles could not: a column of the dictionary's
-//! type double becomes `Decimal128(38, 18)`. Blank cells are blank text or NULL, maps are read
-//! from JSON text. Rows go through in batches;
-//! memory does not grow with the file.
+//! type double becomes `Decimal128(38, 18)`. Blank cells are blank text or NULL, and maps are
+//! read from JSON text. Rows go through in batches; memory does not grow with the file.
 //!
 //! Reference, section 2.8: AWS writes one header, commas, quotes where needed, `\n`, and empty text for what has no value.
 

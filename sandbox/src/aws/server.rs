@@ -92,6 +92,8 @@ impl Endpoint {
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
+            // As AWS does: what was asked is done, whether or not somebody still waits for the answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(connection), service);
         // Clients that go away, and connections that a fault cut off, end here.
         if let Err(error) = served.await {

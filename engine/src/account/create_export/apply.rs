@@ -139,7 +139,7 @@ impl Connections {
         let export = Export {
             id: id.clone(),
             account,
-            kind: ExportKind::Cur2,
+            kind: ExportKind::of_layout(plan.location.layout),
             location: plan.location.clone(),
             connected_at: present.map_or(now, |present| present.connected_at),
         };

@@ -97,7 +97,10 @@ fn version_of(policy: &Value) -> (String, Value) {
     ("Version".to_owned(), policy["Version"].clone())
 }
 
-fn read(text: &str) -> Result<(Map<String, Value>, Vec<Map<String, Value>>)> {
+/// A policy without its statements, and its statements.
+type Parts = (Map<String, Value>, Vec<Map<String, Value>>);
+
+fn read(text: &str) -> Result<Parts> {
     let refused = |why: String| {
         Error::new(
             ErrorKind::BadValue,

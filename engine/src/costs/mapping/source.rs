@@ -46,7 +46,7 @@ impl<'a> Sources<'a> {
     /// The column, or NULL of the type where the export lacks it or has it as something that is not of this kind.
     fn of_type(&self, name: &str, r#type: CostType) -> Expr {
         let fits = |delivered: &DataType| match r#type {
-            CostType::Text => delivered.is_string(),
+            CostType::Text => delivered.is_string() || matches!(delivered, DataType::Float64 | DataType::Int64),
             CostType::Timestamp => matches!(delivered, DataType::Timestamp(..)),
             CostType::Money => {
                 delivered.is_string()
@@ -63,7 +63,8 @@ impl<'a> Sources<'a> {
         };
         match self.delivered(name) {
             Some((column, delivered)) if fits(delivered) => match r#type {
-                CostType::Text => nullif(column, text("")),
+                CostType::Text if delivered.is_string() => nullif(column, text("")),
+                CostType::Text => cast(column, DataType::Utf8View),
                 CostType::Money => exact_amount(column),
                 // By way of text, which gives the double nearest to the decimal, as Parquet deliveries have it.
                 CostType::Quantity if matches!(delivered, DataType::Decimal128(..)) => {

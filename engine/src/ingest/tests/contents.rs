@@ -237,6 +237,19 @@ async fn costs_that_are_whole_numbers_are_doubles_and_zero_net_costs_are_none() 
 }
 
 #[tokio::test]
+async fn numbers_that_the_dictionary_calls_text_are_kept() {
+    let bed = Bed::new().await;
+    let mut with = columns(&[(Some(ONE), Some(PAYER), "USD", Some(1.0))]);
+    let name = "reservation_normalized_units_per_reservation";
+    put(&mut with, name, Float64Array::from(vec![4.0]));
+    bed.bucket.deliver("2026-06", &[parquet(with)]);
+    assert_eq!(bed.outcome().await, "published");
+    let snapshot = bed.snapshot("2026-06").unwrap();
+    let found = snapshot.columns.iter().find(|column| column.name == name);
+    assert_eq!(found.unwrap().r#type, ColumnType::Double);
+}
+
+#[tokio::test]
 async fn broken_contents_are_named() {
     type Change = fn(&mut Vec<(&'static str, ArrayRef)>);
     let cases: [(Change, &[&str]); 8] = [

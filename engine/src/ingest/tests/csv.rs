@@ -16,7 +16,7 @@ use crate::snapshot::{ColumnType, Form};
 const KEY: &str = "p/e/data/BILLING_PERIOD=2026-06/e-00001.csv.gz";
 const OTHER: &str = "p/e/data/BILLING_PERIOD=2026-06/e-00002.csv.gz";
 
-const ROWS: [(Option<&str>, Option<&str>, &str, Option<f64>); 5] = [
+const ROWS: Rows<'static> = &[
     (Some(ONE), Some(PAYER), "USD", Some(0.1)),
     (Some(ONE), Some(PAYER), "USD", Some(0.2)),
     (Some(TWO), Some(PAYER), "CNY", Some(-7.25)),
@@ -77,13 +77,13 @@ async fn stored(bed: &Bed) -> Vec<String> {
 #[tokio::test]
 async fn csv_comes_to_the_same_as_parquet() {
     let parquet = Bed::new().await;
-    parquet.bucket.deliver("2026-06", &[file(&ROWS)]);
+    parquet.bucket.deliver("2026-06", &[file(ROWS)]);
     assert_eq!(parquet.outcome().await, "published");
     let expected = parquet.snapshot("2026-06").unwrap();
     assert!(stored(&parquet).await.is_empty());
     for (legacy, packed) in [(false, true), (true, true), (false, false)] {
         let bed = Bed::new().await;
-        let text = csv(&ROWS, legacy);
+        let text = csv(ROWS, legacy);
         bed.bucket
             .write(KEY, &if packed { gzip(&text) } else { text.into_bytes() });
         bed.bucket.write_manifest("2026-06", &[KEY]);
@@ -112,11 +112,11 @@ async fn csv_comes_to_the_same_as_parquet() {
 #[tokio::test]
 async fn what_cannot_be_imported_leaves_no_file() {
     let bed = Bed::new().await;
-    let whole = gzip(&csv(&ROWS, false));
+    let whole = gzip(&csv(ROWS, false));
     bed.bucket.write(KEY, &whole);
     for (bytes, message) in [
         (whole[..whole.len() - 9].to_vec(), "cannot be unpacked"),
-        (gzip(&csv(&ROWS, false).replace("0.1", "a lot")), "line 2"),
+        (gzip(&csv(ROWS, false).replace("0.1", "a lot")), "line 2"),
         (gzip("line_item_unblended_cost\n1\n"), "lacks columns that costs need"),
     ] {
         bed.bucket.write(OTHER, &bytes);
@@ -125,8 +125,8 @@ async fn what_cannot_be_imported_leaves_no_file() {
         assert!(outcome.contains(message) && outcome.contains("e-00002"), "{outcome}");
         assert_eq!(stored(&bed).await, Vec::<String>::new(), "after: {outcome}");
     }
-    bed.bucket.write(OTHER, &file(&ROWS));
-    bed.bucket.write("p/e/data/x.parquet", &file(&ROWS));
+    bed.bucket.write(OTHER, &file(ROWS));
+    bed.bucket.write("p/e/data/x.parquet", &file(ROWS));
     bed.bucket.write_manifest("2026-06", &[KEY, "p/e/data/x.parquet"]);
     let outcome = bed.outcome().await;
     assert!(outcome.contains("mixes formats"), "{outcome}");
@@ -135,14 +135,13 @@ async fn what_cannot_be_imported_leaves_no_file() {
 #[tokio::test]
 async fn files_that_aws_emptied_have_no_rows() {
     let bed = Bed::new().await;
-    bed.bucket.write(KEY, &gzip(&csv(&ROWS, false)));
+    bed.bucket.write(KEY, &gzip(&csv(ROWS, false)));
     bed.bucket.write(OTHER, b"");
     bed.bucket.write_manifest("2026-06", &[KEY, OTHER]);
     assert_eq!(bed.outcome().await, "published");
     assert_eq!(bed.snapshot("2026-06").unwrap().rows(), 5);
     // A header alone is what a month without any cost has.
-    bed.bucket
-        .write(OTHER, &gzip(csv(&ROWS, false).lines().next().unwrap()));
+    bed.bucket.write(OTHER, &gzip(csv(ROWS, false).lines().next().unwrap()));
     bed.bucket.write_manifest("2026-06", &[KEY, OTHER]);
     assert_eq!(bed.outcome().await, "published");
     assert_eq!(bed.snapshot("2026-06").unwrap().rows(), 5);
@@ -151,7 +150,7 @@ async fn files_that_aws_emptied_have_no_rows() {
 #[tokio::test]
 async fn a_file_that_is_replaced_while_it_is_read_is_under_way() {
     let bed = Bed::new().await;
-    bed.bucket.write(KEY, &gzip(&csv(&ROWS, false)));
+    bed.bucket.write(KEY, &gzip(&csv(ROWS, false)));
     bed.bucket.write_manifest("2026-06", &[KEY]);
     let mut looks = 0;
     bed.bucket.set_fault(move |path| {
@@ -169,7 +168,7 @@ async fn a_file_that_is_replaced_while_it_is_read_is_under_way() {
 #[tokio::test]
 async fn files_of_replaced_snapshots_stay_for_a_day() {
     let bed = Bed::new().await;
-    bed.bucket.write(KEY, &gzip(&csv(&ROWS, false)));
+    bed.bucket.write(KEY, &gzip(&csv(ROWS, false)));
     bed.bucket.write_manifest("2026-06", &[KEY]);
     assert_eq!(bed.outcome().await, "published");
     let first = bed.snapshot("2026-06").unwrap().files[0].key.clone();
@@ -181,7 +180,7 @@ async fn files_of_replaced_snapshots_stay_for_a_day() {
     assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 0);
     bed.clock.turn(25 * 3_600);
     assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 1);
-    assert_eq!(stored(&bed).await, [second.clone()], "{first} is gone");
+    assert_eq!(stored(&bed).await, std::slice::from_ref(&second), "{first} is gone");
     assert_eq!(bed.importer.sweep(&export_id()).await.unwrap(), 0);
     // What is kept of a disconnected export stays; what is purged goes at once.
     bed.catalog.publish(&[Change::KeepExport(export_id())]).await.unwrap();

@@ -81,7 +81,7 @@ const TEXT: &str = "name,d_cost,t_start,m_tags,x_discount,i_n,b_flag\n\
 fn every_type_is_read_and_blank_is_no_value() {
     let (done, rows) = through(TEXT.as_bytes().to_vec()).unwrap();
     assert_eq!((done.rows, rows.num_rows()), (3, 3));
-    let text = arrow::util::pretty::pretty_format_batches(&[rows.clone()])
+    let text = arrow::util::pretty::pretty_format_batches(std::slice::from_ref(&rows))
         .unwrap()
         .to_string();
     assert!(text.contains("{z: 1, a: 2}") && text.contains("{edp: -0.5}"), "{text}");
@@ -165,7 +165,7 @@ fn what_is_wrong_is_named_with_its_place() {
 
 #[test]
 fn damaged_files_are_no_rows() {
-    let whole = gzip(&TEXT.repeat(1));
+    let whole = gzip(TEXT);
     for cut in [5, whole.len() / 2, whole.len() - 4] {
         let error = through(whole[..cut].to_vec()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenDelivery, "cut at {cut}: {error}");
