@@ -10,6 +10,7 @@ mod names;
 
 mod optimizer;
 mod query;
+mod safe_first;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -255,6 +256,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
             *rule = Arc::new(NotDistinct(Arc::clone(rule)));
         }
     }
+    rules.push(Arc::new(safe_first::SafeFirst));
     rules.push(Arc::new(cooperate::YieldingJoins));
     rules
 }
