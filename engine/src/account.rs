@@ -409,6 +409,18 @@ impl Kept {
     }
 }
 
+/// That the credential belongs to the account that the call names, if it names one. `hint` says what to do otherwise.
+fn check_account(account: AccountId, expected: Option<AccountId>, hint: &str) -> Result<()> {
+    match expected.filter(|expected| *expected != account) {
+        None => Ok(()),
+        Some(expected) => Err(Error::new(
+            ErrorKind::BadCredentials,
+            format!("the credential belongs to account {account}, and account_id says {expected}"),
+        )
+        .with_hint(hint)),
+    }
+}
+
 /// The name in the vault of a secret that users name.
 fn named_secret(name: &str) -> Result<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

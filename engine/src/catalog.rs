@@ -109,12 +109,9 @@ impl Catalog {
     pub async fn purge_snapshots(&self, export: &ExportId) -> Result<usize> {
         let lease = self.lease();
         let (document, prefix) = (&lease.document, Path::from(format!("snapshots/{export}")));
-        let kept = document.kept.get(export).map(|kept| &kept.snapshots);
-        let named: Vec<Path> = [document.snapshots.get(export), kept]
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|(period, id)| snapshot_path(export, *period, id))
+        let named: Vec<Path> = document
+            .snapshots_of(export)
+            .map(|(period, id)| snapshot_path(export, period, id))
             .collect();
         let listed: Vec<Path> = match self
             .store

@@ -112,6 +112,21 @@ pub enum ColumnType {
     DoubleMap,
 }
 
+impl ColumnType {
+    /// The type that holds the values of both, if there is one: an integer is a double, and a map to doubles one to text, since
+    /// AWS declares the map `discount` both ways (reference, section 2.8). Of a format that changed from CSV to Parquet, or
+    /// back, both can be what Parquet delivers.
+    pub fn widen(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            _ if self == other => Some(self),
+            (Self::Integer, Self::Double) | (Self::Double, Self::Integer) => Some(Self::Double),
+            (Self::Decimal, Self::Double) | (Self::Double, Self::Decimal) => Some(Self::Double),
+            (Self::DoubleMap, Self::TextMap) | (Self::TextMap, Self::DoubleMap) => Some(Self::TextMap),
+            _ => None,
+        }
+    }
+}
+
 /// One delivery of one period, validated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -116,13 +116,7 @@ impl Connections {
                 let Some(identity) = self.identify_or_ask_for_trust(credential, request.dry_run, run).await? else {
                     return Ok(None);
                 };
-                if let Some(expected) = expected.filter(|expected| *expected != identity.account) {
-                    return Err(Error::new(
-                        ErrorKind::BadCredentials,
-                        format!("the credential belongs to account {}, and account_id says {expected}", identity.account),
-                    )
-                    .with_hint("Use a key of the account that you name, or leave account_id out."));
-                }
+                super::check_account(identity.account, expected, "Use a key of the account that you name, or leave account_id out.")?;
                 Ok(Some((identity.account, Some(identity.arn))))
             }
         }

@@ -87,13 +87,11 @@ impl Connections {
                     .await?
             }
         };
-        if let Some(expected) = request.account_id.filter(|expected| *expected != account) {
-            return Err(Error::new(
-                ErrorKind::BadCredentials,
-                format!("the credential belongs to account {account}, and account_id says {expected}"),
-            )
-            .with_hint("Use a key of the account that you name, or leave account_id out."));
-        }
+        super::check_account(
+            account,
+            request.account_id,
+            "Use a key of the account that you name, or leave account_id out.",
+        )?;
         let lease = self.catalog.lease();
         let export = ExportId::of_export_name(&location.export_name)?;
         if let Some(present) = lease.document.exports.get(&export) {

@@ -128,16 +128,11 @@ impl Connections {
         definition::check(request)?;
         let (credential, key_id) = self.resolve(&request.credential).await?;
         let identity = self.identify_trusted(&credential, request.dry_run, run).await?;
-        if let Some(expected) = request.account_id.filter(|expected| *expected != identity.account) {
-            return Err(Error::new(
-                ErrorKind::BadCredentials,
-                format!(
-                    "the credential belongs to account {}, and account_id says {expected}",
-                    identity.account
-                ),
-            )
-            .with_hint("Use a key of the account that you name, or leave account_id out."));
-        }
+        super::check_account(
+            identity.account,
+            request.account_id,
+            "Use a key of the account that you name, or leave account_id out.",
+        )?;
         let present = self.present_export(request, &credential, run).await?;
         let bucket = self.administration.bucket(&credential, &request.bucket).await?;
         let region = bucket.as_ref().map_or(&request.region, |bucket| &bucket.region).clone();

@@ -136,13 +136,11 @@ impl Connections {
         let identity = self.connector.identify(&admin).await?;
         run.push(super::connect_root::identity_step(&identity));
         let account = identity.account;
-        if let Some(expected) = request.account_id.filter(|expected| *expected != account) {
-            return Err(Error::new(
-                ErrorKind::BadCredentials,
-                format!("the credential belongs to account {account}, and account_id says {expected}"),
-            )
-            .with_hint("Use an administrator's key of the account that you name."));
-        }
+        super::check_account(
+            account,
+            request.account_id,
+            "Use an administrator's key of the account that you name.",
+        )?;
         let partition = partition_of(&identity.arn);
         let mut names = Names {
             partition,

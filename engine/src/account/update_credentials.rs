@@ -39,13 +39,11 @@ impl Connections {
         let identity = self.connector.identify(&credential).await?;
         run.push(super::connect_root::identity_step(&identity));
         let account = identity.account;
-        if let Some(expected) = request.account_id.filter(|expected| *expected != account) {
-            return Err(Error::new(
-                ErrorKind::BadCredentials,
-                format!("the credential belongs to account {account}, and account_id says {expected}"),
-            )
-            .with_hint("A connection keeps its account. Connect the other account with connect_aws_root or connect_aws_linked."));
-        }
+        super::check_account(
+            account,
+            request.account_id,
+            "A connection keeps its account. Connect the other account with connect_aws_root or connect_aws_linked.",
+        )?;
         let _held = self.lock(format!("account {account}"), run)?;
         let lease = self.catalog.lease();
         let former = lease.document.accounts.get(&account).ok_or_else(|| {

@@ -240,6 +240,13 @@ impl CatalogDocument {
         }
     }
 
+    /// Every snapshot that is named of an export: those of its months, and those that are kept of it.
+    pub fn snapshots_of(&self, export: &ExportId) -> impl Iterator<Item = (BillingPeriod, &SnapshotId)> {
+        let kept = self.kept.get(export).map(|kept| &kept.snapshots);
+        let named = [self.snapshots.get(export), kept].into_iter().flatten().flatten();
+        named.map(|(period, id)| (*period, id))
+    }
+
     /// Applies one change. Removing what is gone is no error; a snapshot of an export that is gone is, and so is a cut-over.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {

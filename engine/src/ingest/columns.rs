@@ -129,7 +129,7 @@ fn against_dictionary(file: &str, name: &str, physical: ColumnType) -> Result<Co
         Some(ColumnType::DoubleMap) if physical == ColumnType::TextMap => Ok(physical),
         // What Farthing made of text has every digit.
         Some(ColumnType::Double) if physical == ColumnType::Decimal => Ok(physical),
-        Some(known) if widen(physical, known) == Some(known) => Ok(known),
+        Some(known) if physical.widen(known) == Some(known) => Ok(known),
         // Numbers that the dictionary calls strings, such as rates and normalised units: other people's exports have them as
         // numbers. Account ids are not among them: without their zeros they are others.
         Some(ColumnType::Text)
@@ -149,18 +149,6 @@ fn wrong_type(file: &str, name: &str, physical: ColumnType, known: ColumnType) -
     ))
 }
 
-/// The type that holds the values of both, if there is one: an integer is a double, a map to doubles one to text.
-pub(super) fn widen(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
-    use ColumnType::{Decimal, Double, DoubleMap, Integer, TextMap};
-    match (one, other) {
-        _ if one == other => Some(one),
-        (Integer, Double) | (Double, Integer) => Some(Double),
-        (Decimal, Double) | (Double, Decimal) => Some(Double),
-        (DoubleMap, TextMap) | (TextMap, DoubleMap) => Some(TextMap),
-        _ => None,
-    }
-}
-
 /// Adds the columns of one more file to those of the files before it. Errors: `BrokenDelivery` naming both.
 pub(super) fn unite(
     columns: &mut Vec<SnapshotColumn>,
@@ -178,8 +166,10 @@ pub(super) fn unite(
             None => columns.push(column.clone()),
             Some(place) => {
                 let known = &mut columns[*place];
-                known.r#type =
-                    widen(known.r#type, column.r#type).ok_or_else(|| changed(column, known, here, before))?;
+                known.r#type = known
+                    .r#type
+                    .widen(column.r#type)
+                    .ok_or_else(|| changed(column, known, here, before))?;
             }
         }
     }
@@ -196,7 +186,7 @@ pub(super) fn check_against(
     let known: HashMap<&str, &SnapshotColumn> = others.iter().map(|column| (column.name.as_str(), column)).collect();
     for column in columns {
         if let Some(other) = known.get(column.name.as_str())
-            && widen(other.r#type, column.r#type).is_none()
+            && other.r#type.widen(column.r#type).is_none()
         {
             return Err(changed(column, other, here, there));
         }

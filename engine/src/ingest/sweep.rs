@@ -22,19 +22,15 @@ impl Importer {
     /// Errors: `State`.
     pub(super) async fn sweep(&self, export: &ExportId) -> Result<usize> {
         let lease = self.catalog.lease();
-        let kept = lease.document.kept.get(export).map(|kept| &kept.snapshots);
-        let named: BTreeMap<BillingPeriod, &SnapshotId> = [lease.document.snapshots.get(export), kept]
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|(period, id)| (*period, id))
-            .collect();
+        let named: BTreeMap<BillingPeriod, &SnapshotId> = lease.document.snapshots_of(export).collect();
         let before = self.clock.now() - KEPT;
+        // A name that is no snapshot's is nobody's to remove.
+        let old = |id: &str| made_at(id).is_some_and(|made| made < before);
         self.remove_files(export, |period, id| match named.get(&period) {
             Some(current) if current.as_str() == id => false,
             // Replaced when the current one was made.
-            Some(current) => made_at(id) < Some(before) && made_at(current.as_str()) < Some(before),
-            None => made_at(id) < Some(before),
+            Some(current) => old(id) && old(current.as_str()),
+            None => old(id),
         })
         .await
     }
@@ -42,13 +38,7 @@ impl Importer {
     /// Removes every stored file of an export that no snapshot names. Errors: `State`.
     pub(super) async fn remove_stored_files(&self, export: &ExportId) -> Result<usize> {
         let lease = self.catalog.lease();
-        let kept = lease.document.kept.get(export).map(|kept| &kept.snapshots);
-        let named: Vec<&str> = [lease.document.snapshots.get(export), kept]
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|(_, id)| id.as_str())
-            .collect();
+        let named: Vec<&str> = lease.document.snapshots_of(export).map(|(_, id)| id.as_str()).collect();
         self.remove_files(export, |_, id| !named.contains(&id)).await
     }
 

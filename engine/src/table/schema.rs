@@ -40,7 +40,7 @@ impl Columns {
                     }
                     Some((place, first)) => {
                         let known = order[*place].1;
-                        order[*place].1 = widen(known, column.r#type).ok_or_else(|| {
+                        order[*place].1 = known.widen(column.r#type).ok_or_else(|| {
                             changed(export, &column.name, (*first, known), (snapshot.period, column.r#type))
                         })?;
                     }
@@ -79,20 +79,6 @@ impl Columns {
                 .with_table_partition_cols(added)
                 .build(),
         })
-    }
-}
-
-/// The type that holds both: integers become doubles, and a map of doubles a map of text, since AWS declares the map
-/// `discount` both ways (reference, section 2.8). `None` for every other change.
-fn widen(one: ColumnType, other: ColumnType) -> Option<ColumnType> {
-    use ColumnType::{Decimal, Double, DoubleMap, Integer, TextMap};
-    match (one, other) {
-        (one, other) if one == other => Some(one),
-        (Integer, Double) | (Double, Integer) => Some(Double),
-        // A format that changed from CSV to Parquet, or back: what both can be is what Parquet delivers.
-        (Decimal, Double) | (Double, Decimal) => Some(Double),
-        (DoubleMap, TextMap) | (TextMap, DoubleMap) => Some(TextMap),
-        _ => None,
     }
 }
 
