@@ -1,6 +1,18 @@
 //! Tests over real sockets, with the clients that Farthing uses and with requests signed by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// The configuration of a client of the AWS SDK that is pointed at a sandbox, as a builder.
+macro_rules! sdk_config {
+    ($sdk:ident, $sandbox:expr, $key:expr, $region:expr) => {
+        $sdk::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url($sandbox.endpoint_text())
+            .region($sdk::config::Region::new($region))
+            .credentials_provider($crate::aws::tests::credentials($key))
+    };
+}
+
 mod billing;
 mod buckets;
 mod faults;
@@ -16,10 +28,15 @@ mod sts;
 
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{BackoffConfig, RetryConfig};
 
 use super::{AccessKey, Sandbox, SandboxSpec};
+
+fn credentials(key: &AccessKey) -> Credentials {
+    Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "test")
+}
 
 pub(super) const PAYER: &str = "111122223333";
 pub(super) const LINKED: &str = "444455556666";

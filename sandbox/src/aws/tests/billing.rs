@@ -4,8 +4,6 @@ mod executions;
 mod exports;
 mod reports;
 
-use aws_credential_types::Credentials;
-
 use super::{BUCKET, Organisation, PAYER, user};
 use crate::aws::{AccessKey, Sandbox};
 
@@ -38,8 +36,4 @@ fn all_but(action: &str) -> String {
         {"Effect": "Deny", "Action": action, "Resource": "*"},
     ]})
     .to_string()
-}
-
-fn credentials(key: &AccessKey) -> Credentials {
-    Credentials::new(&key.access_key_id, &key.secret_access_key, None, None, "test")
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sdk_iam::config::{BehaviorVersion, Region};
 use aws_sdk_iam::error::ProvideErrorMetadata;
 use aws_sdk_iam::types::PolicyEvaluationDecisionType;
 
@@ -16,20 +14,8 @@ const READ_ONE: &str = r#"{"Version":"2012-10-17","Statement":[
 const ADMIN: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"}]}"#;
 
 fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_iam::Client {
-    let config = aws_sdk_iam::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(sandbox.endpoint_text())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new(
-            &key.access_key_id,
-            &key.secret_access_key,
-            None,
-            None,
-            "test",
-        ))
-        .build();
-    aws_sdk_iam::Client::from_conf(config)
+    let config = sdk_config!(aws_sdk_iam, sandbox, key, "us-east-1");
+    aws_sdk_iam::Client::from_conf(config.build())
 }
 
 /// Code and message of a refusal, with its HTTP status.

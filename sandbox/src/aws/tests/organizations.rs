@@ -1,7 +1,5 @@
 //! AWS Organizations with the AWS SDK.
 
-use aws_credential_types::Credentials;
-use aws_sdk_organizations::config::{BehaviorVersion, Region};
 use aws_sdk_organizations::error::ProvideErrorMetadata;
 use aws_sdk_organizations::types::{AccountState as State, AccountStatus as Status};
 
@@ -12,20 +10,8 @@ use crate::aws::{AccessKey, AccountState, Sandbox};
 const READ: &str = r#"{"Statement":{"Effect":"Allow","Action":"organizations:*","Resource":"*"}}"#;
 
 fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_organizations::Client {
-    let config = aws_sdk_organizations::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(sandbox.endpoint_text())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new(
-            &key.access_key_id,
-            &key.secret_access_key,
-            None,
-            None,
-            "test",
-        ))
-        .build();
-    aws_sdk_organizations::Client::from_conf(config)
+    let config = sdk_config!(aws_sdk_organizations, sandbox, key, "us-east-1");
+    aws_sdk_organizations::Client::from_conf(config.build())
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! S3 with the AWS SDK: its checksums, its streaming signatures, its reading of errors.
 
-use aws_credential_types::Credentials;
-use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -14,21 +12,8 @@ pub(super) fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_s3::Client {
 }
 
 pub(super) fn client_in(sandbox: &Sandbox, key: &AccessKey, region: &'static str) -> aws_sdk_s3::Client {
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(sandbox.endpoint_text())
-        .force_path_style(true)
-        .region(Region::new(region))
-        .credentials_provider(Credentials::new(
-            &key.access_key_id,
-            &key.secret_access_key,
-            None,
-            None,
-            "test",
-        ))
-        .build();
-    aws_sdk_s3::Client::from_conf(config)
+    let config = sdk_config!(aws_sdk_s3, sandbox, key, region).force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
 }
 
 #[tokio::test]

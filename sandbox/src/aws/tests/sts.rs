@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::ProvideErrorMetadata;
 
 use super::raw::Raw;
@@ -11,20 +9,8 @@ use super::{BUCKET, FULL_ACCESS, LINKED, Organisation, PAYER, user};
 use crate::aws::{AccessKey, Sandbox};
 
 fn client(sandbox: &Sandbox, key: &AccessKey) -> aws_sdk_sts::Client {
-    let config = aws_sdk_sts::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(sandbox.endpoint_text())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new(
-            &key.access_key_id,
-            &key.secret_access_key,
-            None,
-            None,
-            "test",
-        ))
-        .build();
-    aws_sdk_sts::Client::from_conf(config)
+    let config = sdk_config!(aws_sdk_sts, sandbox, key, "us-east-1");
+    aws_sdk_sts::Client::from_conf(config.build())
 }
 
 const MAY_ASSUME: &str = r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}}"#;

@@ -1,7 +1,6 @@
 //! Exports: their life, their pages, and what is refused of them.
 
 use aws_sdk_bcmdataexports::Client;
-use aws_sdk_bcmdataexports::config::{BehaviorVersion, Config, Region};
 use aws_sdk_bcmdataexports::error::ProvideErrorMetadata;
 use aws_sdk_bcmdataexports::operation::create_export::CreateExportError;
 use aws_sdk_bcmdataexports::types::{
@@ -9,7 +8,7 @@ use aws_sdk_bcmdataexports::types::{
     OverwriteOption, RefreshCadence, S3Destination, S3OutputConfigurations, S3OutputType, ValidationExceptionReason,
 };
 
-use super::{BUCKET, PAYER, all_but, billing, credentials, user};
+use super::{BUCKET, PAYER, all_but, billing, user};
 use crate::aws::{AccessKey, DataExportSpec, Sandbox};
 
 pub(super) fn client(sandbox: &Sandbox, key: &AccessKey) -> Client {
@@ -17,14 +16,7 @@ pub(super) fn client(sandbox: &Sandbox, key: &AccessKey) -> Client {
 }
 
 fn client_in(sandbox: &Sandbox, key: &AccessKey, region: &'static str) -> Client {
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(sandbox.endpoint_text())
-        .region(Region::new(region))
-        .credentials_provider(credentials(key))
-        .build();
-    Client::from_conf(config)
+    Client::from_conf(sdk_config!(aws_sdk_bcmdataexports, sandbox, key, region).build())
 }
 
 /// An export that AWS takes; tests change what they are about.

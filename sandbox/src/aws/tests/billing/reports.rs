@@ -3,25 +3,17 @@
 use std::time::Duration;
 
 use aws_sdk_costandusagereport::Client;
-use aws_sdk_costandusagereport::config::{BehaviorVersion, Config, Region};
 use aws_sdk_costandusagereport::error::ProvideErrorMetadata;
 use aws_sdk_costandusagereport::types::{
     AdditionalArtifact, AwsRegion, CompressionFormat, LastStatus, ReportDefinition, ReportFormat, ReportVersioning,
     SchemaElement, TimeUnit,
 };
 
-use super::{BUCKET, CLOSED, PAYER, all_but, billing, credentials, user};
+use super::{BUCKET, CLOSED, PAYER, all_but, billing, user};
 use crate::aws::{AccessKey, ReportSpec, Sandbox};
 
 fn client(sandbox: &Sandbox, key: &AccessKey, region: &'static str) -> Client {
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(sandbox.endpoint_text())
-        .region(Region::new(region))
-        .credentials_provider(credentials(key))
-        .build();
-    Client::from_conf(config)
+    Client::from_conf(sdk_config!(aws_sdk_costandusagereport, sandbox, key, region).build())
 }
 
 fn report(name: &str) -> ReportDefinition {
