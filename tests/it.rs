@@ -20,6 +20,7 @@ mod manual;
 mod migration;
 mod obstacles;
 mod policies;
+mod samples;
 mod secrets;
 mod setup;
 mod slt;
