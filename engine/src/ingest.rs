@@ -41,8 +41,6 @@ use crate::id::{BillingPeriod, CatalogVersion, ExportId};
 use crate::limit::Limits;
 use crate::port::{Clock, Credential, DeliveryLayout, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
-pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
-pub(crate) use columns::cur2_columns;
 pub use columns::header::athena_name;
 use news::News;
 use run::{Ending, Recorder};
@@ -365,6 +363,7 @@ impl Import<'_> {
             .catalog
             .publish(&[Change::SetKind {
                 export: export.id.clone(),
+                kind: export.kind,
                 layout,
             }])
             .await?;

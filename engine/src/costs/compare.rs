@@ -52,7 +52,12 @@ pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result
 
 /// The exports of one account in pairs: the legacy report first, else the one that was connected first.
 fn pairs(lease: &Lease) -> Vec<(&Export, &Export)> {
-    let mut exports: Vec<&Export> = lease.document.exports.values().collect();
+    let mut exports: Vec<&Export> = lease
+        .document
+        .exports
+        .values()
+        .filter(|export| super::in_costs(export))
+        .collect();
     exports.sort_by_key(|export| (export.kind != ExportKind::Cur, export.connected_at, export.id.clone()));
     let mut pairs = Vec::new();
     for (place, from) in exports.iter().enumerate() {

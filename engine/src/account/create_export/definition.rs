@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::CreateExport;
 use crate::account::policy::Kind;
 use crate::account::run::{Action, Status, Step};
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::cur2_columns;
 use crate::port::{Destination, ExportDefinition, ExportService, PresentExport};
 
 /// The IAM actions that creating it takes.
@@ -75,7 +75,9 @@ pub(super) fn known_columns(request: &CreateExport) -> Vec<String> {
         .any(|start| name.starts_with(start))
             || name == "tags"
     };
-    cur2_columns()
+    ExportKind::Cur2
+        .format()
+        .columns()
         .filter(|name| !by_request(name) && (request.split_cost || !name.starts_with("split_line_item_")))
         .map(str::to_owned)
         .collect()

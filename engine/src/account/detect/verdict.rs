@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{Candidate, Verdict};
-use crate::ingest::REQUIRED_COLUMNS;
+use crate::catalog::ExportKind;
 use crate::port::{ExportService, PresentExport};
 
 /// The table of CUR 2.0.
@@ -98,7 +98,9 @@ fn unfit(candidate: &Candidate) -> Option<String> {
         });
     }
     let columns = delivered_columns(&definition.query)?;
-    let lacking: Vec<&str> = REQUIRED_COLUMNS
+    let lacking: Vec<&str> = ExportKind::Cur2
+        .format()
+        .required
         .iter()
         .copied()
         .filter(|required| !columns.iter().any(|column| column.eq_ignore_ascii_case(required)))
