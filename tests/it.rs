@@ -14,6 +14,7 @@ mod connect;
 mod crash;
 mod credentials;
 mod import;
+mod kinds;
 mod leak;
 mod legacy;
 mod manual;

@@ -357,7 +357,10 @@ impl Import<'_> {
     /// An export that was connected before its first delivery turns out to be of the other kind.
     async fn adopt(&mut self, layout: DeliveryLayout) -> Result<()> {
         let mut export = self.export.clone();
-        export.kind = ExportKind::of_layout(layout);
+        // Files that were read without manifests have told the kind already.
+        if self.snapshots().next().is_none() {
+            export.kind = ExportKind::of_layout(layout);
+        }
         export.location.layout = layout;
         self.importer
             .catalog
