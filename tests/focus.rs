@@ -91,7 +91,7 @@ const CONTROL: &str = "SELECT x_billing_period, sub_account_id, sum(billed_cost)
 fn costs_are_those_of_cur2_to_the_last_digit() {
     on_runtimes(async |runtimes| {
         let leak = |sample: Sample| -> &'static Sample { Box::leak(Box::new(sample)) };
-        let plain = leak(Sample::generate(focus()).await);
+        let plain = Sample::focus().await;
         let int96 = leak(Sample::generate(focus().with_timestamps(TimestampEncoding::Int96)).await);
         let mut expected: Option<Vec<farthing_tests::client::Answer>> = None;
         for (sample, kind) in [
@@ -223,8 +223,8 @@ fn what_an_export_is_shows_with_its_first_delivery() {
             bench.ask(kind).await.rows,
             [row(["cur2", "waiting_first_delivery", "0"])]
         );
-        let sample = Sample::generate(focus()).await;
-        bench.cloud.deliver(&sample, |_| true).await;
+        let sample = Sample::focus().await;
+        bench.cloud.deliver(sample, |_| true).await;
         bench.ask("CALL refresh_export()").await;
         assert_eq!(bench.ask(kind).await.rows, [row(["focus", "delivered", "3"])]);
         let payer = sample.totals.of_accounts([sample.payer().as_str()]);
@@ -273,7 +273,7 @@ fn an_export_that_is_created_is_connected_as_focus() {
         let steps = made.single().unwrap();
         assert!(steps.contains("FROM FOCUS_1_2_AWS"), "{steps}");
         assert!(steps.contains("\"TIME_GRANULARITY\":\"DAILY\""), "{steps}");
-        bench.cloud.deliver(&Sample::generate(focus()).await, |_| true).await;
+        bench.cloud.deliver(Sample::focus().await, |_| true).await;
         bench.ask("CALL refresh_export()").await;
         assert_eq!(bench.ask(kind).await.rows, [row(["focus", "delivered"])]);
         // Found among the account's exports, it is connected where it is named.
