@@ -8,7 +8,7 @@ use super::{Caller, Connections, GivenCredential, account_entry, ignored_step};
 use crate::catalog::{Account, AccountKind, Change, Export, ExportKind, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, ExportId};
-use crate::port::{Credential, ExportLocation, Identity, LocationReport, LocationRoot};
+use crate::port::{Credential, DeliveryLayout, ExportLocation, Identity, LocationReport, LocationRoot};
 
 mod payer;
 
@@ -25,6 +25,8 @@ pub struct ConnectRoot {
     pub location: LocationParts,
     /// Whether an export of the same name at another location is replaced.
     pub replace: bool,
+    /// Whether data files without a manifest are taken from a bucket, too.
+    pub unverified: bool,
     /// Whether the call returns before the import is done.
     pub wait: bool,
     /// Whether it only plans.
@@ -76,6 +78,14 @@ impl Connections {
         }
         if let (LocationRoot::Bucket { region, .. }, Some(found)) = (&mut location.root, &report.region) {
             *region = Some(found.clone());
+        }
+        if report.layout == DeliveryLayout::FilesAlone {
+            let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
+            run.push(files_alone_step(&location, in_bucket && !request.unverified));
+            if in_bucket && !request.unverified {
+                report.periods.clear();
+                report.layout = location.layout;
+            }
         }
         location.layout = report.layout;
         run.push(location_step(&location, &report));
@@ -352,6 +362,21 @@ fn location_step(location: &ExportLocation, report: &LocationReport) -> Step {
         }),
     }
     .evidence(evidence)
+}
+
+/// AWS writes the files of a delivery before its manifest, so files alone may be half a delivery.
+fn files_alone_step(location: &ExportLocation, left_alone: bool) -> Step {
+    let step = Step::new(Action::Check, location.uri(), Status::Warning);
+    match left_alone {
+        true => step.detail(
+            "Data files lie here, and no manifest that says which of them belong together, so they are not read. If AWS delivers \
+             here, its manifest follows. If it is a copy of the data alone, connect it with unverified => true.",
+        ),
+        false => step.detail(
+            "There is no manifest: the files of each month's folder are taken as they lie, and nothing proves that they are one \
+             whole delivery. system.snapshots shows such months as not verified.",
+        ),
+    }
 }
 
 fn waiting_step(export: &Export, report: &LocationReport) -> Step {

@@ -95,8 +95,8 @@ impl ExportKind {
     /// The kind of export that is taken to be delivered in this layout until its columns are seen.
     pub fn of_layout(layout: DeliveryLayout) -> Self {
         match layout {
-            DeliveryLayout::DataExports => Self::Cur2,
-            DeliveryLayout::LegacyReport => Self::Cur,
+            DeliveryLayout::DataExports | DeliveryLayout::FilesAlone => Self::Cur2,
+            DeliveryLayout::LegacyReport | DeliveryLayout::LegacyReportInPrefix => Self::Cur,
         }
     }
 

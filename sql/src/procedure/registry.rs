@@ -174,6 +174,11 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
                 ArgumentKind::Boolean,
                 "Replace an export of this name at another place. Default false.",
             ),
+            optional(
+                "unverified",
+                ArgumentKind::Boolean,
+                "Take data files of a bucket without a manifest, as a copy of the data alone has them. Default false.",
+            ),
             optional("wait", ArgumentKind::Boolean, "Return after the import. Default true."),
             DRY_RUN,
         ],
@@ -315,6 +320,7 @@ fn connect_root(arguments: &Arguments) -> Result<ConnectRoot> {
             region: arguments.text("region")?,
         },
         replace: arguments.boolean("replace", false),
+        unverified: arguments.boolean("unverified", false),
         wait: arguments.boolean("wait", true),
         dry_run: arguments.boolean("dry_run", false),
     })
