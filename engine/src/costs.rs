@@ -104,7 +104,7 @@ fn project(export: &Export, table: SnapshotTable, filters: Vec<Expr>) -> DataFus
     for filter in filters {
         scan = scan.filter(filter)?;
     }
-    let columns = mapping::expressions(scan.schema(), &export.id)?;
+    let columns = mapping::expressions(scan.schema(), export)?;
     scan.project(columns)?.build()
 }
 

@@ -173,7 +173,7 @@ static FOCUS: Format = Format {
         "EffectiveCost",
         "BillingCurrency",
     ],
-    in_costs: false,
+    in_costs: true,
     null_word: Some("NULL"),
     recognised_by: &["BilledCost", "SubAccountId"],
     dictionary: &FOCUS_DICTIONARY,

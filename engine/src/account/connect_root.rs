@@ -64,6 +64,10 @@ impl Connections {
     /// Everything that only reads.
     async fn plan_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<Plan> {
         let (credential, key_id) = self.resolve(&request.credential).await?;
+        if let (Some(account), false) = (request.account_id, matches!(credential, Credential::Absent)) {
+            // Whoever signs in is an account of AWS.
+            account.check_aws()?;
+        }
         let (mut location, identity) = self.locate(request, &credential, run).await?;
         let mut report = self.source.probe(&location, &credential).await?;
         if let (true, Some(other)) = (report.periods.is_empty(), request.location.with_all_slashes(&location))
@@ -178,7 +182,7 @@ impl Connections {
         report: &LocationReport,
         run: &mut Run,
     ) -> Result<AccountId> {
-        if let Some(account) = request.account_id {
+        if let Some(account) = request.account_id.filter(AccountId::is_aws) {
             return Ok(account);
         }
         let Some(period) = report.periods.last() else {
@@ -192,8 +196,15 @@ impl Connections {
                 nearby => format!("Folders there: {}. Or give account_id => '<payer>'.", nearby.join(", ")),
             }));
         };
-        let (column, account) =
-            payer::read(self.source.as_ref(), &self.importer, location, credential, *period).await?;
+        let (column, account) = payer::read(
+            self.source.as_ref(),
+            &self.importer,
+            location,
+            credential,
+            *period,
+            request.account_id,
+        )
+        .await?;
         run.push(
             Step::new(Action::Check, column.to_owned(), Status::Ok)
                 .detail(format!("The data names account {account} as payer.")),

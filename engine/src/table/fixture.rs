@@ -162,7 +162,7 @@ fn owner(row: &Row) -> RowOwner {
     let id = |names: [&str; 3]| {
         let mut cells = names.into_iter().filter_map(|name| row.get(name));
         cells.find_map(|cell| match cell {
-            Cell::Text(text) => text.parse().ok(),
+            Cell::Text(text) => AccountId::delivered(text).ok(),
             _ => None,
         })
     };

@@ -210,7 +210,9 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
         ],
         run: |connections, arguments, caller| {
             Box::pin(async move {
-                let account_id = arguments.account("account_id")?.ok_or_else(|| missing("account_id"))?;
+                let account_id = arguments
+                    .known_account("account_id")?
+                    .ok_or_else(|| missing("account_id"))?;
                 let dry_run = arguments.boolean("dry_run", false);
                 let request = Disconnect {
                     account_id,
@@ -299,7 +301,7 @@ fn setup_guide(arguments: &Arguments) -> Result<SetupGuide> {
 fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
     Ok(ConnectLinked {
         credential: arguments.credential_or_role()?,
-        account_id: arguments.account("account_id")?,
+        account_id: arguments.known_account("account_id")?,
         account_name: arguments.text("account_name")?,
         dry_run: arguments.boolean("dry_run", false),
     })
@@ -308,7 +310,7 @@ fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
 fn connect_root(arguments: &Arguments) -> Result<ConnectRoot> {
     Ok(ConnectRoot {
         credential: arguments.credential_or_role()?,
-        account_id: arguments.account("account_id")?,
+        account_id: arguments.delivered_account("account_id")?,
         account_name: arguments.text("account_name")?,
         location: LocationParts {
             location: arguments.text("location")?,
