@@ -14,9 +14,11 @@ use parquet::errors::ParquetError;
 use super::columns::{check_required, columns_of};
 use super::delivery::DeliveredFile;
 use super::pinned::{PinnedReader, Stop, read_stop};
+use super::services::Services;
 use super::totals::{FileTotals, TotalColumns, Totals};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::SnapshotColumn;
+use crate::snapshot::services::ServiceLine;
 
 /// Rows decoded at a time: some hundred kilobytes, and under a millisecond of work between two awaits.
 const BATCH_ROWS: usize = 16_384;
@@ -29,8 +31,9 @@ const USAGE_NAME: &str = "line_item_usage_account_name";
 const PAYER_NAME: &str = "bill_payer_account_name";
 const NET: &str = "line_item_net_unblended_cost";
 const USAGE_END: &str = "line_item_usage_end_date";
+const SERVICE: &str = "line_item_product_code";
 
-const TEXTS: [&str; 5] = [USAGE_ACCOUNT, PAYER, CURRENCY, USAGE_NAME, PAYER_NAME];
+const TEXTS: [&str; 6] = [USAGE_ACCOUNT, PAYER, CURRENCY, USAGE_NAME, PAYER_NAME, SERVICE];
 const OTHERS: [&str; 3] = [UNBLENDED, NET, USAGE_END];
 
 /// What a file holds.
@@ -39,6 +42,8 @@ pub(super) struct Survey {
     pub(super) columns: Vec<SnapshotColumn>,
     pub(super) rows: u64,
     pub(super) totals: FileTotals,
+    /// `None` if there would be too many.
+    pub(super) services: Option<Vec<ServiceLine>>,
 }
 
 /// Reads a file's footer and the columns named above once, conditionally on its ETag. `name` is the delivered file that
@@ -52,7 +57,7 @@ pub(super) async fn survey(
 ) -> Result<Survey, Stop> {
     if file.size == 0 {
         // AWS empties files that a refresh no longer needs; whether to zero bytes or zero rows, it does not say.
-        return Ok(Survey::default());
+        return Ok(empty(Vec::new()));
     }
     let failed = |error: ParquetError| read_stop(name, &error);
     let mut reader = PinnedReader::new(store, file.path.clone(), file.e_tag.clone(), file.size);
@@ -79,10 +84,7 @@ pub(super) async fn survey(
     let columns = columns_of(name, schema)?;
     let rows = footer_rows(name, &footer)?;
     if rows == 0 {
-        return Ok(Survey {
-            columns,
-            ..Survey::default()
-        });
+        return Ok(empty(columns));
     }
     check_required(name, &columns)?;
     let options = ArrowReaderOptions::new().with_schema(Arc::new(read_schema(schema)));
@@ -97,15 +99,27 @@ pub(super) async fn survey(
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(failed)?;
-    let mut totals = Totals::default();
+    let (mut totals, mut services) = (Totals::default(), Services::default());
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        totals.add(name, &total_columns(&batch)?)?;
+        let columns = total_columns(&batch)?;
+        totals.add(name, &columns)?;
+        services.add(name, &columns, batch.column_by_name(SERVICE))?;
     }
     Ok(Survey {
         columns,
         rows,
         totals: totals.finish(name, rows)?,
+        services: services.finish()?,
     })
+}
+
+/// A file without rows.
+fn empty(columns: Vec<SnapshotColumn>) -> Survey {
+    Survey {
+        columns,
+        services: Some(Vec::new()),
+        ..Survey::default()
+    }
 }
 
 fn footer_rows(name: &str, footer: &parquet::file::metadata::ParquetMetaData) -> Result<u64, Error> {

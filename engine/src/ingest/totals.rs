@@ -46,7 +46,7 @@ pub(super) struct FileTotals {
 
 /// Distinct texts, numbered from 1; 0 stands for null and blank.
 #[derive(Default)]
-struct Texts {
+pub(super) struct Texts {
     numbers: HashMap<String, u32>,
     texts: Vec<String>,
 }
@@ -65,13 +65,13 @@ impl Texts {
         number
     }
 
-    fn get(&self, number: u32) -> Option<&str> {
+    pub(super) fn get(&self, number: u32) -> Option<&str> {
         let place = number.checked_sub(1)?;
         self.texts.get(place as usize).map(String::as_str)
     }
 
     /// The numbers of a column's rows.
-    fn column(&mut self, array: Option<&ArrayRef>, rows: usize) -> Result<Vec<u32>> {
+    pub(super) fn column(&mut self, array: Option<&ArrayRef>, rows: usize) -> Result<Vec<u32>> {
         let Some(array) = array else {
             return Ok(vec![0; rows]);
         };
@@ -263,13 +263,13 @@ pub(super) fn too_large(file: &str) -> Error {
 }
 
 /// A column of costs, as doubles or as the decimals of a text.
-enum Costs {
+pub(super) enum Costs {
     Doubles(Float64Array),
     Exact(Decimal128Array),
 }
 
 impl Costs {
-    fn of(array: &ArrayRef) -> Result<Self> {
+    pub(super) fn of(array: &ArrayRef) -> Result<Self> {
         match array.data_type() {
             DataType::Decimal128(_, EXACT_SCALE) => {
                 let exact = array.as_primitive_opt::<Decimal128Type>().ok_or_else(unexpected)?;
@@ -281,7 +281,7 @@ impl Costs {
 
     /// The 10⁻¹² units of a row; `None` for NULL.
     #[inline]
-    fn units(&self, file: &str, row: usize) -> Result<Option<i128>> {
+    pub(super) fn units(&self, file: &str, row: usize) -> Result<Option<i128>> {
         match self {
             Self::Doubles(costs) if costs.is_null(row) => Ok(None),
             Self::Doubles(costs) => {
