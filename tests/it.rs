@@ -13,6 +13,7 @@
 mod connect;
 mod crash;
 mod credentials;
+mod history;
 mod import;
 mod leak;
 mod legacy;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod history;
 mod legacy;
 
 use crate::port::Clock;

@@ -4,5 +4,6 @@ mod bed;
 mod contents;
 mod csv;
 mod outcomes;
+mod past;
 mod schedule;
 mod stopped;
