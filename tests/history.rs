@@ -5,7 +5,7 @@ mod same;
 
 use farthing_sandbox::sample::{ControlTotals, DeliveryMode, SampleSpec};
 use farthing_tests::bench::Bench;
-use farthing_tests::cloud::{PREFIX, Sample};
+use farthing_tests::cloud::{EXPORT, PREFIX, Sample};
 
 const PERIOD: &str = "2026-06";
 
@@ -50,8 +50,9 @@ async fn delivered_at(bench: &Bench, period: &str) -> Vec<String> {
         .collect()
 }
 
-/// Keys of the objects of a month, manifests apart.
+/// Keys of the data files of a month.
 fn data_keys(sample: &Sample, period: &str) -> Vec<String> {
-    let of_period = |key: &&String| key.starts_with(PREFIX) && key.contains(period) && !key.ends_with("-Manifest.json");
+    let folder = format!("{PREFIX}/{EXPORT}/data/BILLING_PERIOD={period}/");
+    let of_period = |key: &&String| key.starts_with(&folder);
     sample.objects.keys().filter(of_period).cloned().collect()
 }

@@ -37,7 +37,7 @@ async fn everywhere(bench: &Bench, user: &str, sql: &str) -> Answer {
     for way in Way::ALL {
         let mut client = bench.site.client(way, user).await;
         match client.run(sql).await {
-            Ok(answer) => answers.push(answer),
+            Ok(answer) => answers.push(answer.sorted()),
             Err(refusal) => panic!("{way:?}: {sql}\n{refusal}"),
         }
     }
