@@ -299,6 +299,8 @@ fn asking_for_past_deliveries_as_the_manual_says() {
         bench.cloud.deliver(&newer, |_| true).await;
         bench.connect(&first.linked()[..3]).await;
         let mut names = names(bench);
+        // The payer's account has the same name as the bucket.
+        names.retain(|(name, _)| *name != "<bucket>");
         names.push((
             "<an instant between the two deliveries>",
             between.format("%Y-%m-%d %H:%M:%S").to_string(),

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::names::Names;
@@ -174,9 +175,29 @@ impl TableFunctionImpl for Call {
     }
 }
 
-/// Stands for the table until the documents are read.
-fn placeholder(columns: SchemaRef) -> Arc<dyn TableProvider> {
-    Arc::new(EmptyTable::new(columns))
+/// Stands for the table until the documents are read. Whoever runs a plan with it gets an error and never an empty answer.
+#[derive(Debug)]
+struct NotRead(SchemaRef);
+
+#[async_trait]
+impl TableProvider for NotRead {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Err(Error::defect("a table function was planned before its documents were read").into())
+    }
 }
 
 impl Call {
@@ -197,7 +218,7 @@ impl Call {
             snapshots.entry(export).or_default().insert(period, snapshot);
         }
         if !all_read {
-            return Ok(placeholder(mapping::schema()));
+            return Ok(Arc::new(NotRead(mapping::schema())));
         }
         let plan = as_of::plan(lease, snapshots, &lost, scope, &self.names.files)?;
         Ok(Arc::new(ViewTable::new(plan, None)))
@@ -242,7 +263,7 @@ impl Call {
             rows.extend(changes::rows_of(&pair, period, before.as_deref(), &after, &view.scope));
         }
         if !all_read {
-            return Ok(placeholder(changes::columns()));
+            return Ok(Arc::new(NotRead(changes::columns())));
         }
         let (columns, batch) = changes::table(rows)?;
         let table = MemTable::try_new(columns, vec![vec![batch]]);
@@ -269,9 +290,10 @@ impl Call {
             true => Lines::All,
             false => Lines::Visible,
         };
-        // Before the totals are read the plan has the same columns.
-        let delivered = if all_read { delivered } else { Vec::new() };
         let plan = reconcile::plan(&view.lease, period, &delivered, lines, &view.scope, &self.names.files)?;
+        if !all_read {
+            return Ok(Arc::new(NotRead(Arc::clone(plan.schema().inner()))));
+        }
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
 }
