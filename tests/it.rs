@@ -15,6 +15,7 @@ mod crash;
 mod credentials;
 mod focus;
 mod golden;
+mod history;
 mod import;
 mod kinds;
 mod leak;

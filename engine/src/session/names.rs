@@ -9,8 +9,9 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
+use super::functions::Recall;
 use super::{CATALOG, SchemaSource, TableEntry, TableKind};
-use crate::costs::{self, compare};
+use crate::costs::{self, commitments, compare};
 use crate::error::Result;
 use crate::id::ExportId;
 use crate::system::{SystemProvider, SystemTable, SystemView};
@@ -30,6 +31,7 @@ pub(super) struct Names {
     pub system: Arc<[Arc<dyn SystemTable>]>,
     pub search_path: Vec<String>,
     pub further: Option<Arc<dyn SchemaSource>>,
+    pub recall: Arc<Recall>,
 }
 
 impl fmt::Debug for Names {
@@ -52,7 +54,7 @@ impl Names {
                 .collect(),
             "system" => {
                 let mut names: Vec<String> = self.system.iter().map(|table| table.name().to_owned()).collect();
-                names.push(compare::MIGRATION_CHECK.to_owned());
+                names.extend([compare::MIGRATION_CHECK, commitments::SHARED_COMMITMENTS].map(str::to_owned));
                 names.sort_unstable();
                 names
             }
@@ -89,6 +91,10 @@ impl Names {
             "exports" => self.export(name),
             "system" if name == compare::MIGRATION_CHECK => {
                 let plan = compare::plan(&self.view.lease, &self.view.scope, &self.files)?;
+                Ok(Some(Arc::new(ViewTable::new(plan, None))))
+            }
+            "system" if name == commitments::SHARED_COMMITMENTS => {
+                let plan = commitments::plan(&self.view.lease, &self.view.scope, &self.files)?;
                 Ok(Some(Arc::new(ViewTable::new(plan, None))))
             }
             "system" => Ok(self.system.iter().find(|table| table.name() == name).map(|table| {
