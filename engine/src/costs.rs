@@ -11,8 +11,11 @@
 //! connected the export. A month that the named export has not delivered stays with the others: a cost is never counted
 //! twice, and none vanishes.
 
+pub mod calendar;
 pub mod compare;
 pub mod mapping;
+pub(crate) mod owners;
+pub mod tag;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::scope::{AccountScope, PAYER_ACCOUNT};
 use crate::snapshot::Snapshot;
 use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
+use owners::AccountNames;
 
 /// The name of the table in the schema `public`.
 pub const COSTS: &str = "costs";
@@ -37,14 +41,14 @@ pub const COSTS: &str = "costs";
 /// Payers of an export's snapshot that another export is authoritative for; `None` stands for rows without a payer.
 pub(crate) type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>>;
 
-/// The plan of `costs` in one catalog version and scope.
-pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
+/// The plan of `costs` in one catalog version and scope. `names` are those of the scope's accounts, for rows without one.
+pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files, names: &AccountNames) -> Result<LogicalPlan> {
     let excluded = excluded(lease);
     let mut union: Option<LogicalPlanBuilder> = None;
     for export in lease.document.exports.values() {
         let none = BTreeMap::new();
         let excluded = excluded.get(&export.id).unwrap_or(&none);
-        let Some(part) = part(lease, export, excluded, scope, files)? else {
+        let Some(part) = part(lease, export, excluded, scope, (files, names))? else {
             continue;
         };
         union = Some(match union {
@@ -70,7 +74,7 @@ fn part(
     export: &Export,
     excluded: &BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>,
     scope: &AccountScope,
-    files: &Files,
+    (files, names): (&Files, &AccountNames),
 ) -> Result<Option<LogicalPlan>> {
     let mut snapshots = Vec::new();
     let mut filters = Vec::new();
@@ -95,16 +99,21 @@ fn part(
         files.clone(),
         Audience::Costs,
     )?;
-    project(export, table, filters).map(Some).map_err(datafusion_error)
+    project(export, table, filters, names).map(Some).map_err(datafusion_error)
 }
 
-fn project(export: &Export, table: SnapshotTable, filters: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+fn project(
+    export: &Export,
+    table: SnapshotTable,
+    filters: Vec<Expr>,
+    names: &AccountNames,
+) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
     let mut scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
     for filter in filters {
         scan = scan.filter(filter)?;
     }
-    let columns = mapping::expressions(scan.schema(), &export.id)?;
+    let columns = mapping::expressions(scan.schema(), &export.id, names)?;
     scan.project(columns)?.build()
 }
 
@@ -188,6 +197,25 @@ pub(crate) fn excluded(lease: &CatalogState) -> Excluded {
         }
     }
     excluded
+}
+
+/// What a relation of the schema `public` is, for catalogs.
+pub fn about(table: &str) -> Option<&'static str> {
+    match table {
+        COSTS => Some("All connected billing data in FOCUS vocabulary, each cost once"),
+        calendar::COSTS_DAILY => Some("costs summed by day (UTC), account, service and what reports group by"),
+        calendar::COSTS_MONTHLY => Some("costs summed by month (UTC), account, service and what reports group by"),
+        _ => None,
+    }
+}
+
+/// What a column of such a relation holds, for catalogs.
+pub fn about_column(table: &str, column: &str) -> Option<&'static str> {
+    match table {
+        COSTS => columns().find(|known| known.name == column).map(|known| known.description),
+        calendar::COSTS_DAILY | calendar::COSTS_MONTHLY => calendar::description(table, column),
+        _ => None,
+    }
 }
 
 /// The columns of `costs` with their descriptions, for catalogs and documentation.

@@ -16,6 +16,7 @@ pub mod limit;
 pub mod money;
 pub mod port;
 pub mod principal;
+pub mod resource;
 pub mod scope;
 pub mod secret;
 pub mod session;

@@ -16,10 +16,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
+use super::owners::AccountNames;
+use crate::error::Error;
 use crate::id::ExportId;
 use crate::money::function::MONEY;
+use crate::resource::function::{Part, part_of};
 use crate::table::text_map;
 use source::{Basis, Sources};
 
@@ -73,15 +77,44 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The projection that makes `costs` of one export's rows.
-pub(super) fn expressions(export_columns: &DFSchema, export: &ExportId) -> DataFusionResult<Vec<Expr>> {
+/// `names` has the names of accounts for rows that have none.
+pub(super) fn expressions(
+    export_columns: &DFSchema,
+    export: &ExportId,
+    names: &AccountNames,
+) -> DataFusionResult<Vec<Expr>> {
     let sources = Sources::new(export_columns, export);
     COLUMNS
         .iter()
         .map(|column| {
-            let expr = (column.source)(&sources)?.cast_to(&column.r#type.arrow(), export_columns)?;
-            Ok(expr.alias(column.name))
+            let mut expr = (column.source)(&sources)?;
+            if let Some((_, account)) = NAMED.iter().find(|(name, _)| *name == column.name)
+                && !names.is_empty()
+            {
+                expr = coalesce(vec![expr, names.name_of(value_of(&sources, account)?)]);
+            }
+            Ok(expr.cast_to(&column.r#type.arrow(), export_columns)?.alias(column.name))
         })
         .collect()
+}
+
+/// The columns with names of accounts, and those with their ids.
+const NAMED: [(&str, &str); 2] = [
+    ("billing_account_name", "billing_account_id"),
+    ("sub_account_name", "sub_account_id"),
+];
+
+/// Another column of `costs`, for columns that are derived from it.
+fn value_of(sources: &Sources, name: &str) -> DataFusionResult<Expr> {
+    let column = COLUMNS.iter().find(|column| column.name == name);
+    let column = column.ok_or_else(|| Error::defect(format!("costs has no column {name}")))?;
+    (column.source)(sources)
+}
+
+/// A part of the resource id.
+fn resource(sources: &Sources, part: Part) -> DataFusionResult<Expr> {
+    let id = value_of(sources, "resource_id")?;
+    Ok(part_of(part, id, value_of(sources, "x_service_code")?))
 }
 
 macro_rules! columns {
@@ -100,7 +133,7 @@ columns! {
     billing_account_id Text |s| Ok(s.text("bill_payer_account_id")),
         "The payer: the account that receives the bill. Twelve digits as text. From bill_payer_account_id.";
     billing_account_name Text |s| Ok(s.text("bill_payer_account_name")),
-        "The payer's name. From bill_payer_account_name.";
+        "The payer's name. From bill_payer_account_name, else as other deliveries or connect_aws_root name the account.";
     billing_currency Text |s| Ok(s.text("line_item_currency_code")),
         "The currency of all amounts of the row; nothing is converted. From line_item_currency_code.";
     billing_period_start Timestamp |s| Ok(s.instant("bill_billing_period_start_date")),
@@ -110,7 +143,7 @@ columns! {
     sub_account_id Text |s| Ok(s.text("line_item_usage_account_id")),
         "The account that used the service; NULL on some taxes and fees. Twelve digits as text. From line_item_usage_account_id.";
     sub_account_name Text |s| Ok(s.text("line_item_usage_account_name")),
-        "That account's name. From line_item_usage_account_name.";
+        "That account's name. From line_item_usage_account_name, else as other deliveries or its connection name the account.";
     charge_category Text |s| s.charge_category(),
         "Usage, Purchase, Tax or Credit, by line item type. A refund is Tax where it has a tax type, else Usage.";
     charge_class Text |s| s.charge_class(),
@@ -217,4 +250,18 @@ columns! {
         "The part of the instance's cost that a split row stands for, NULL on other rows; never add it to other costs. From split_line_item_split_cost.";
     x_export Text |s| Ok(s.export()),
         "The export that the row comes from.";
+    x_resource_partition Text |s| resource(s, Part::Partition),
+        "The partition in an ARN: aws, aws-cn, aws-us-gov. From resource_id.";
+    x_resource_service Text |s| resource(s, Part::Service),
+        "The service as ARNs call it: ec2, s3, elasticloadbalancing. From resource_id; bare ids of EC2 and names of buckets are known.";
+    x_resource_region Text |s| resource(s, Part::Region),
+        "The Region in an ARN; NULL for global resources and bare ids. From resource_id.";
+    x_resource_account_id Text |s| resource(s, Part::AccountId),
+        "The account in an ARN, which owns the resource. From resource_id.";
+    x_resource_type Text |s| resource(s, Part::Type),
+        "What the resource is, as ARNs call it: instance, volume, bucket, function. From resource_id.";
+    x_resource_name Text |s| resource(s, Part::Name),
+        "The id without what is in the columns before: i-0abc, the name of a bucket, app/name/hash of a load balancer. From resource_id.";
+    x_resource_key Text |s| resource(s, Part::Key),
+        "The canonical key, equal for an id and the ARN of the same resource: what live tables are joined by. From resource_id.";
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod legacy;
+mod vocabulary;
 
 use crate::port::Clock;
 use crate::table::fixture::{ANN, BOB, Cell, HIDDEN, PAYER, RealClock, Row, World, parse, reader, usage};
