@@ -13,6 +13,7 @@
 mod connect;
 mod crash;
 mod credentials;
+mod focus;
 mod import;
 mod leak;
 mod legacy;

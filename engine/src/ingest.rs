@@ -40,8 +40,6 @@ use crate::id::{BillingPeriod, CatalogVersion, ExportId};
 use crate::limit::Limits;
 use crate::port::{Clock, Credential, DeliveryLayout, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
-pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
-pub(crate) use columns::cur2_columns;
 pub use columns::header::athena_name;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};
@@ -347,6 +345,7 @@ impl Import<'_> {
             .catalog
             .publish(&[Change::SetKind {
                 export: export.id.clone(),
+                kind: export.kind,
                 layout,
             }])
             .await?;

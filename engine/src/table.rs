@@ -21,6 +21,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::catalog::{Export, Lease};
 use crate::error::Result;
+use crate::format::AccountColumns;
 use crate::scope::AccountScope;
 use crate::snapshot::Snapshot;
 use crate::store::ExportStores;
@@ -89,6 +90,11 @@ impl SnapshotTable {
             files,
             columns,
         })
+    }
+
+    /// The columns that say whose its rows are.
+    pub(crate) fn accounts(&self) -> AccountColumns {
+        self.export.kind.format().accounts
     }
 
     /// The scope that its rows are seen through.

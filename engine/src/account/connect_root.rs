@@ -182,9 +182,10 @@ impl Connections {
                 nearby => format!("Folders there: {}. Or give account_id => '<payer>'.", nearby.join(", ")),
             }));
         };
-        let account = payer::read(self.source.as_ref(), &self.importer, location, credential, *period).await?;
+        let (column, account) =
+            payer::read(self.source.as_ref(), &self.importer, location, credential, *period).await?;
         run.push(
-            Step::new(Action::Check, "bill_payer_account_id".to_owned(), Status::Ok)
+            Step::new(Action::Check, column.to_owned(), Status::Ok)
                 .detail(format!("The data names account {account} as payer.")),
         );
         Ok(account)

@@ -29,7 +29,11 @@ pub(crate) struct Owners {
 
 impl Owners {
     fn of(state: &CatalogState) -> Self {
-        let mut snapshots: Vec<&Snapshot> = state.snapshots.values().flat_map(BTreeMap::values).map(Arc::as_ref).collect();
+        let costs = state.snapshots.iter().filter(|(export, _)| {
+            let export = state.document.exports.get(*export);
+            export.is_some_and(super::in_costs)
+        });
+        let mut snapshots: Vec<&Snapshot> = costs.flat_map(|(_, months)| months.values()).map(Arc::as_ref).collect();
         snapshots.sort_by_key(|snapshot| (snapshot.period, snapshot.delivered_at));
         let mut names: BTreeMap<AccountId, &str> = BTreeMap::new();
         let mut currencies: BTreeMap<RowOwner, BTreeSet<String>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! The import of one period, from its manifest to its catalog version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use super::run::{Ending, ImportState, Record};
 use super::survey::{Survey, survey};
 use super::totals::too_large;
 use super::{Import, PeriodEvent, PeriodOutcome, Reason, cancelled};
-use crate::catalog::Change;
+use crate::catalog::{Change, Export, ExportKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, SnapshotId};
 use crate::money::PRECISION;
@@ -38,6 +38,7 @@ type Read = (DeliveredFile, Option<SourceFile>, Survey);
 /// What the files of a delivery come to.
 struct Contents {
     form: Form,
+    kind: Option<ExportKind>,
     columns: Vec<SnapshotColumn>,
     files: Vec<PinnedFile>,
     has_net_costs: bool,
@@ -301,7 +302,7 @@ impl Import<'_> {
             self.tell_files(period, ImportState::Validating, (read, count, rows), None);
         }
         if contents.columns.is_empty() {
-            contents.columns = columns_named(&delivered.manifest.columns);
+            contents.columns = columns_named(&delivered.manifest.columns, self.export.kind);
         }
         if contents.columns.len() > importer.limits.columns {
             return Err(Stop::Failed(Error::new(
@@ -328,18 +329,18 @@ impl Import<'_> {
     ) -> Result<Read, Stop> {
         let (slots, column_limit) = (Arc::clone(&self.importer.files), self.importer.limits.columns);
         let (own, scratch) = (Arc::clone(&self.importer.own), self.importer.scratch.clone());
-        let key = file.key.clone();
+        let (key, assumed) = (file.key.clone(), self.export.kind);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _slot = slots.acquire_owned().await;
             // AWS empties files that a refresh no longer needs.
             let Some(target) = target.filter(|_| file.size > 0) else {
-                let survey = survey(store, &file, &file.key, column_limit).await?;
+                let survey = survey(store, &file, &file.key, assumed, column_limit).await?;
                 return Ok((file, None, survey));
             };
             let name = file.key.clone();
-            let shape = move |header: &[String]| header::shape(&name, header, &named);
+            let shape = move |header: &[String]| header::shape(&name, header, &named, assumed);
             let made = rewrite::rewrite(&store, &file, &own, target, &scratch, shape).await?;
-            let survey = survey(own, &made, &file.key, column_limit).await?;
+            let survey = survey(own, &made, &file.key, assumed, column_limit).await?;
             let source = SourceFile {
                 key: file.key,
                 size: file.size,
@@ -365,16 +366,16 @@ impl Import<'_> {
         catalog.refresh().await?;
         let lease = catalog.lease();
         let id = &self.export.id;
-        match lease.document.exports.get(id) {
+        let known = match lease.document.exports.get(id) {
             // The Region may have been learned meanwhile; it is part of no key.
-            Some(export) if export.location.uri() == self.export.location.uri() => {}
+            Some(export) if export.location.uri() == self.export.location.uri() => export,
             Some(_) => {
                 return Err(moved(&format!(
                     "the export {id} was moved to another location meanwhile"
                 )));
             }
             None => return Err(moved(&format!("the export {id} was removed meanwhile"))),
-        }
+        };
         let periods = lease.snapshots.get(id);
         let before = self.present(snapshot.period).map(|present| &present.id);
         let now_there = periods.and_then(|periods| periods.get(&snapshot.period));
@@ -392,15 +393,47 @@ impl Import<'_> {
             check_against(&snapshot.columns, &other.columns, &here, &there)?;
             check_apart(&snapshot, other)?;
         }
+        let mut changes: Vec<Change> = kind_change(known, periods, &snapshot)?.into_iter().collect();
         catalog.write_snapshot(&snapshot).await?;
-        let change = Change::PutSnapshot {
+        changes.push(Change::PutSnapshot {
             export: id.clone(),
             period: snapshot.period,
             snapshot: snapshot.id.clone(),
-        };
-        let version = catalog.publish(&[change]).await?;
+        });
+        let version = catalog.publish(&changes).await?;
         Ok(Publication::Done(Arc::new(snapshot), version))
     }
+}
+
+/// An export is of one kind, which its first delivery shows. Error: `BrokenDelivery` where other months are of another.
+fn kind_change(
+    export: &Export,
+    periods: Option<&BTreeMap<BillingPeriod, Arc<Snapshot>>>,
+    snapshot: &Snapshot,
+) -> Result<Option<Change>> {
+    let names = snapshot.columns.iter().map(|column| column.name.as_str());
+    let kind = ExportKind::of_columns(names, export.kind);
+    if kind == export.kind {
+        return Ok(None);
+    }
+    let mut others = periods.into_iter().flat_map(BTreeMap::keys);
+    if let Some(other) = others.find(|period| **period != snapshot.period) {
+        return Err(Error::new(
+            ErrorKind::BrokenDelivery,
+            format!(
+                "{} delivers {}, and {other} was imported as {}",
+                snapshot.manifest_key,
+                kind.format().name,
+                export.kind.format().name
+            ),
+        )
+        .with_hint("Connect what lies there now as an export of its own, under another name."));
+    }
+    Ok(Some(Change::SetKind {
+        export: export.id.clone(),
+        kind,
+        layout: export.location.layout,
+    }))
 }
 
 /// A file belongs to one period: in two, its rows would count twice.
@@ -452,6 +485,7 @@ impl Contents {
     fn of(delivered: &DeliveredManifest, form: Form) -> Self {
         Self {
             form,
+            kind: None,
             columns: Vec::new(),
             files: Vec::with_capacity(delivered.manifest.files.len()),
             has_net_costs: false,
@@ -466,6 +500,20 @@ impl Contents {
             _ => "the files before it".to_owned(),
         };
         let name = source.as_ref().map_or(file.key.as_str(), |source| source.key.as_str());
+        match (self.kind, survey.kind) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(Error::new(
+                    ErrorKind::BrokenDelivery,
+                    format!(
+                        "the delivery mixes formats: {name} is {}, and {before} is {}",
+                        other.format().name,
+                        one.format().name
+                    ),
+                )
+                .with_hint("If someone copied files here, remove the ones that do not belong."));
+            }
+            (known, found) => self.kind = known.or(found),
+        }
         unite(&mut self.columns, &survey.columns, name, &before)?;
         let totals = survey.totals;
         // Later sums over any of the files stay in the range of decimals.

@@ -158,13 +158,16 @@ pub(crate) fn parquet(rows: &[Row]) -> Vec<u8> {
 }
 
 fn owner(row: &Row) -> RowOwner {
-    let id = |name: &str| match row.get(name) {
-        Some(Cell::Text(text)) => text.parse().ok(),
-        _ => None,
+    let id = |names: [&str; 3]| {
+        let mut cells = names.into_iter().filter_map(|name| row.get(name));
+        cells.find_map(|cell| match cell {
+            Cell::Text(text) => text.parse().ok(),
+            _ => None,
+        })
     };
     RowOwner {
-        usage_account: id("line_item_usage_account_id"),
-        payer: id("bill_payer_account_id"),
+        usage_account: id(["line_item_usage_account_id", "SubAccountId", "account_id"]),
+        payer: id(["bill_payer_account_id", "BillingAccountId", "payer_account_id"]),
     }
 }
 
@@ -259,12 +262,16 @@ impl World {
         self.catalog.publish(&[change]).await.unwrap();
     }
 
-    /// Connects an export; `day` orders connections.
+    /// Connects an export of CUR 2.0; `day` orders connections.
     pub async fn export(&self, id: &str, root: &str, day: i64) {
+        self.export_of(id, root, day, ExportKind::Cur2).await;
+    }
+
+    pub async fn export_of(&self, id: &str, root: &str, day: i64, kind: ExportKind) {
         self.publish(Change::PutExport(Export {
             id: id.parse().unwrap(),
             account: root.parse().unwrap(),
-            kind: ExportKind::Cur2,
+            kind,
             location: ExportLocation {
                 root: LocationRoot::Bucket {
                     name: "costs-bucket".to_owned(),

@@ -10,22 +10,21 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::payer_columns;
 use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::Importer;
 use crate::ingest::delivery::Encoding;
 use crate::ingest::pinned::PinnedReader;
 use crate::port::{Credential, ExportLocation, ExportSource, ManifestAnswer};
 
-const PAYER: &str = "bill_payer_account_id";
-
-/// The first payer that the files of a period name.
+/// The first payer that the files of a period name, and the column that does.
 pub(super) async fn read(
     source: &dyn ExportSource,
     importer: &Importer,
     location: &ExportLocation,
     credential: &Credential,
     period: BillingPeriod,
-) -> Result<AccountId> {
+) -> Result<(&'static str, AccountId)> {
     let unknown = || {
         Error::new(
             ErrorKind::BrokenDelivery,
@@ -45,8 +44,8 @@ pub(super) async fn read(
             )
         };
         if Encoding::of(key) == Encoding::Csv {
-            match importer.first_csv_value(&store, key, PAYER).await? {
-                Some(id) => return id.parse(),
+            match importer.first_csv_payer(&store, key).await? {
+                Some((column, id)) => return Ok((column, id.parse()?)),
                 None => continue,
             }
         }
@@ -57,24 +56,20 @@ pub(super) async fn read(
         let builder = ParquetRecordBatchStreamBuilder::new(reader)
             .await
             .map_err(|e| broken(&e))?;
-        let columns: Vec<usize> = builder
-            .parquet_schema()
-            .columns()
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| column.name() == PAYER)
-            .map(|(at, _)| at)
-            .collect();
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), columns);
+        let Some(payer) = payer_columns().find(|name| builder.schema().field_with_name(name).is_ok()) else {
+            continue;
+        };
+        let place = builder.schema().index_of(payer).map_err(|e| broken(&e))?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
         let mut batches = builder.with_projection(mask).build().map_err(|e| broken(&e))?;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|e| broken(&e))?;
-            let Some(column) = batch.column_by_name(PAYER) else {
+            let Some(column) = batch.column_by_name(payer) else {
                 break;
             };
             let text = cast(column, &DataType::Utf8).map_err(|e| broken(&e))?;
             if let Some(id) = text.as_string::<i32>().iter().flatten().find(|id| !id.is_empty()) {
-                return id.parse();
+                return Ok((payer, id.parse()?));
             }
         }
     }

@@ -96,13 +96,17 @@ impl Calendar {
     }
 }
 
+/// The names of the functions: the start of a day and of the next one, of a month and of the next one.
+pub(crate) const FUNCTIONS: [&str; 4] = ["utc_day", "utc_next_day", "utc_month", "utc_next_month"];
+
 impl ScalarUDFImpl for Calendar {
     fn name(&self) -> &str {
+        let [day, next_day, month, next_month] = FUNCTIONS;
         match (self.span, self.edge) {
-            (Span::Day, Edge::Start) => "utc_day",
-            (Span::Day, Edge::End) => "utc_next_day",
-            (Span::Month, Edge::Start) => "utc_month",
-            (Span::Month, Edge::End) => "utc_next_month",
+            (Span::Day, Edge::Start) => day,
+            (Span::Day, Edge::End) => next_day,
+            (Span::Month, Edge::Start) => month,
+            (Span::Month, Edge::End) => next_month,
         }
     }
 

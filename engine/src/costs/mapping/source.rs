@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, cast, col, lit, when};
 
 use super::CostType;
 use super::gather::gather_map;
-use crate::id::ExportId;
+use crate::catalog::Export;
 use crate::money::function::{MONEY, exact_amount, prorated_amount};
 use crate::money::{PRECISION, SCALE};
 use crate::table::{BILLING_PERIOD, HAS_NET_COSTS};
@@ -30,11 +30,12 @@ pub(super) enum Basis {
 /// The columns that an export delivers.
 pub(super) struct Sources<'a> {
     columns: &'a DFSchema,
-    export: &'a ExportId,
+    /// The export.
+    pub export: &'a Export,
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(columns: &'a DFSchema, export: &'a ExportId) -> Self {
+    pub fn new(columns: &'a DFSchema, export: &'a Export) -> Self {
         Self { columns, export }
     }
 
@@ -43,8 +44,13 @@ impl<'a> Sources<'a> {
         Some((Expr::Column(Column::new(qualifier.cloned(), name)), field.data_type()))
     }
 
+    /// What no export of this format has.
+    pub fn absent(&self, r#type: CostType) -> Expr {
+        null(r#type)
+    }
+
     /// The column, or NULL of the type where the export lacks it or has it as something that is not of this kind.
-    fn of_type(&self, name: &str, r#type: CostType) -> Expr {
+    pub fn of_type(&self, name: &str, r#type: CostType) -> Expr {
         let fits = |delivered: &DataType| match r#type {
             CostType::Text => delivered.is_string() || matches!(delivered, DataType::Float64 | DataType::Int64),
             CostType::Timestamp => matches!(delivered, DataType::Timestamp(..)),
@@ -101,7 +107,7 @@ impl<'a> Sources<'a> {
     }
 
     pub fn export(&self) -> Expr {
-        self.constant(self.export.as_str())
+        self.constant(self.export.id.as_str())
     }
 
     pub fn billing_period(&self) -> Expr {
@@ -255,6 +261,19 @@ impl<'a> Sources<'a> {
         when(usage.and(self.text(SPLIT_PARENT).is_null()), value).end()
     }
 
+    /// The two states that FOCUS knows; AWS has more.
+    pub fn capacity_status(&self) -> DataFusionResult<Expr> {
+        let status = self.text("capacity_reservation_capacity_reservation_status");
+        let known = ["Used", "Unused"].map(text);
+        when(status.clone().in_list(known.to_vec(), false), status).end()
+    }
+
+    /// An amount in the currency of the bill, where prices are stated in the same one.
+    pub fn in_pricing_currency(&self, amount: Expr) -> DataFusionResult<Expr> {
+        let same = self.text("pricing_currency").eq(self.text("line_item_currency_code"));
+        when(same, amount).end()
+    }
+
     /// Other rows than split ones have NULL or, in legacy reports, 0, which would look like a cost of nothing.
     pub fn split_cost(&self) -> DataFusionResult<Expr> {
         when(
@@ -347,6 +366,31 @@ impl<'a> Sources<'a> {
             .otherwise(self.unblended(basis)?)
     }
 
+    /// What amortised costs hold of fees that were paid upfront (section 5.3): minus that, on the rows that carry the unused
+    /// part of a commitment.
+    pub fn true_up(&self) -> DataFusionResult<Expr> {
+        let minus = |name: &str| coalesce(vec![Expr::Negative(Box::new(self.amount(name))), zero()]);
+        when(
+            self.is_kind(&["SavingsPlanRecurringFee"]),
+            minus("savings_plan_amortized_upfront_commitment_for_billing_period"),
+        )
+        .when(
+            self.is_kind(&["RIFee"]),
+            minus("reservation_amortized_upfront_fee_for_billing_period"),
+        )
+        .otherwise(zero())
+    }
+
+    /// The fees that are paid upfront, on the day (section 5.3).
+    pub fn upfront_fee(&self) -> DataFusionResult<Expr> {
+        let reserved = self.is_kind(&["Fee"]).and(self.text(RESERVATION).is_not_null());
+        when(
+            self.is_kind(&["SavingsPlanUpfrontFee"]).or(reserved),
+            self.amount("line_item_unblended_cost"),
+        )
+        .otherwise(zero())
+    }
+
     /// Commitment minus its used part. There are no net columns of either, so the net amount takes the ratio of the net
     /// to the gross fee: the upfront one for All Upfront, else the recurring one. An estimate.
     fn unused_savings_plan(&self, basis: Basis) -> DataFusionResult<Expr> {
@@ -373,7 +417,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn null(r#type: CostType) -> Expr {
+pub(super) fn null(r#type: CostType) -> Expr {
     let null = ScalarValue::try_from(&r#type.arrow()).unwrap_or(ScalarValue::Null);
     lit(null)
 }

@@ -77,6 +77,16 @@ impl Cells {
         Some(())
     }
 
+    /// Adds NULL. `None` if the column cannot hold one.
+    pub(super) fn push_null(&mut self) -> Option<()> {
+        match self {
+            Self::Text(values) => values.append_null(),
+            // What is blank is NULL in every other type.
+            _ => self.push(b"")?,
+        }
+        Some(())
+    }
+
     /// The values as an array; the column starts anew.
     pub(super) fn finish(&mut self) -> Result<ArrayRef> {
         Ok(match self {

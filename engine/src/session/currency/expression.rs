@@ -94,7 +94,7 @@ impl Carrier<'_> {
     }
 
     fn case(&self, case: Case, input: &Carried) -> DataFusionResult<(Expr, Currency)> {
-        let mut inner = |expr: Box<Expr>| self.value(*expr, input);
+        let inner = |expr: Box<Expr>| self.value(*expr, input);
         let operand = case.expr.map(|expr| inner(expr).map(|(expr, _)| Box::new(expr))).transpose()?;
         let (mut branches, mut codes, mut currencies) = (Vec::new(), Vec::new(), Vec::new());
         let code = |currency: &Currency| match currency {
