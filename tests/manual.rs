@@ -279,66 +279,106 @@ fn without_made_ids(text: &str) -> String {
 
 #[test]
 fn connecting_as_the_manual_says() {
-    const CHAPTER: &str = "connect-aws.md";
     run(Start::Delivered, async |bench| {
         prepare(bench);
-        let names = names(bench);
-        let filled = |text: &str| {
-            names
-                .iter()
-                .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
-        };
-        let mut admin = bench.site.admin();
-        let text = chapter(CHAPTER);
-        let mut rewritten: Vec<(usize, usize, String)> = Vec::new();
-        let mut last = Answer::default();
-        for (number, part) in parts(&text).into_iter().enumerate() {
-            let Statement {
-                line,
-                sql,
-                fails,
-                afterwards,
-            } = match part {
-                Part::Statement(statement) => statement,
-                Part::Transcript { line, text } => {
-                    let answered = transcript(&last, &names);
-                    if std::env::var_os("FARTHING_REWRITE_MANUAL").is_some() {
-                        rewritten.push((line, text.lines().count(), answered));
-                    } else {
-                        assert_eq!(
-                            text, answered,
-                            "{CHAPTER}, line {line}: the transcript is of another answer"
-                        );
-                    }
-                    continue;
-                }
-            };
-            let statement = filled(&sql);
-            let unknown = statement.contains(" => '<") || statement.contains("= '<");
-            assert!(
-                !unknown,
-                "{CHAPTER}, line {line}: nothing stands for a name:\n{statement}"
-            );
-            match (admin.run(&statement).await, fails) {
-                (Ok(answer), None) => {
-                    if let Some(comment) = afterwards {
-                        act(bench, number, &filled(&comment), &answer);
-                    }
-                    last = answer;
-                }
-                (Err(refusal), Some(state)) if refusal.sqlstate == state => {}
-                (Ok(answer), Some(state)) => panic!("line {line} does not fail with {state}:\n{sql}{}", answer.text()),
-                (Err(refusal), _) => panic!("line {line}:\n{sql}{refusal}"),
-            }
-        }
-        if !rewritten.is_empty() {
-            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            for (first, count, answered) in rewritten.into_iter().rev() {
-                lines.splice(first - 1..first - 1 + count, answered.lines().map(str::to_owned));
-            }
-            std::fs::write(path(CHAPTER), lines.join("\n") + "\n").unwrap();
-        }
+        play(bench, "connect-aws.md", &names(bench)).await;
     });
+}
+
+#[test]
+fn metrics_are_what_the_manual_says() {
+    const CHAPTER: &str = "cost-metrics.md";
+    run(Start::NothingDelivered, async |bench| {
+        let folder = bench.site.folder.path().join("exports");
+        let exports = tables(&chapter(CHAPTER));
+        assert_eq!(exports.len(), 2);
+        for (name, text) in &exports {
+            deliver_to_folder(&folder, name, text);
+        }
+        play(bench, CHAPTER, &[("<folder>", folder.display().to_string())]).await;
+    });
+}
+
+/// The files that a chapter shows: the blocks of CSV, by name.
+fn tables(text: &str) -> Vec<(String, String)> {
+    let blocks = text.split("```csv ").skip(1);
+    let named = blocks.map(|block| {
+        let (name, rest) = block.split_once('\n').unwrap();
+        let (csv, _) = rest.split_once("```").unwrap();
+        (name.to_owned(), csv.to_owned())
+    });
+    named.collect()
+}
+
+/// A month of an export in a folder, as the chapter says that it lies there.
+pub(crate) fn deliver_to_folder(folder: &Path, name: &str, csv: &str) {
+    let file = format!("{name}/data/BILLING_PERIOD=2026-07/{name}.csv");
+    let manifest = serde_json::json!({ "executionId": "1", "dataFiles": [format!("s3://any/{file}")], "columns": [] });
+    let manifest = (
+        format!("{name}/metadata/BILLING_PERIOD=2026-07/{name}-Manifest.json"),
+        manifest.to_string(),
+    );
+    for (key, text) in [(file, csv.to_owned()), manifest] {
+        let path = folder.join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// Runs a chapter. `names` are what stands for the reader's own, longest first.
+async fn play(bench: &Bench, file: &str, names: &[(&'static str, String)]) {
+    let filled = |text: &str| {
+        names
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    };
+    let mut admin = bench.site.admin();
+    let text = chapter(file);
+    let mut rewritten: Vec<(usize, usize, String)> = Vec::new();
+    let mut last = Answer::default();
+    for (number, part) in parts(&text).into_iter().enumerate() {
+        let Statement {
+            line,
+            sql,
+            fails,
+            afterwards,
+        } = match part {
+            Part::Statement(statement) => statement,
+            Part::Transcript { line, text } => {
+                let answered = transcript(&last, names);
+                if std::env::var_os("FARTHING_REWRITE_MANUAL").is_some() {
+                    rewritten.push((line, text.lines().count(), answered));
+                } else {
+                    assert_eq!(
+                        text, answered,
+                        "{file}, line {line}: the transcript is of another answer"
+                    );
+                }
+                continue;
+            }
+        };
+        let statement = filled(&sql);
+        let unknown = statement.contains(" => '<") || statement.contains("= '<");
+        assert!(!unknown, "{file}, line {line}: nothing stands for a name:\n{statement}");
+        match (admin.run(&statement).await, fails) {
+            (Ok(answer), None) => {
+                if let Some(comment) = afterwards {
+                    act(bench, number, &filled(&comment), &answer);
+                }
+                last = answer;
+            }
+            (Err(refusal), Some(state)) if refusal.sqlstate == state => {}
+            (Ok(answer), Some(state)) => panic!("line {line} does not fail with {state}:\n{sql}{}", answer.text()),
+            (Err(refusal), _) => panic!("line {line}:\n{sql}{refusal}"),
+        }
+    }
+    if !rewritten.is_empty() {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for (first, count, answered) in rewritten.into_iter().rev() {
+            lines.splice(first - 1..first - 1 + count, answered.lines().map(str::to_owned));
+        }
+        std::fs::write(path(file), lines.join("\n") + "\n").unwrap();
+    }
 }
 
 #[test]

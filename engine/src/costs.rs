@@ -99,7 +99,9 @@ fn part(
         files.clone(),
         Audience::Costs,
     )?;
-    project(export, table, filters, names).map(Some).map_err(datafusion_error)
+    project(export, table, filters, names)
+        .map(Some)
+        .map_err(datafusion_error)
 }
 
 fn project(
@@ -226,7 +228,9 @@ pub fn about(table: &str) -> Option<&'static str> {
 /// What a column of such a relation holds, for catalogs.
 pub fn about_column(table: &str, column: &str) -> Option<&'static str> {
     match table {
-        COSTS => columns().find(|known| known.name == column).map(|known| known.description),
+        COSTS => columns()
+            .find(|known| known.name == column)
+            .map(|known| known.description),
         calendar::COSTS_DAILY | calendar::COSTS_MONTHLY => calendar::description(table, column),
         _ => None,
     }

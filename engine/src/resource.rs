@@ -93,8 +93,13 @@ fn given(part: &str) -> Option<&str> {
 /// `arn:<partition>:<service>:<region>:<account>:<resource>`.
 fn arn(id: &str) -> Option<Resource<'_>> {
     let mut parts = id.strip_prefix("arn:")?.splitn(5, ':');
-    let (partition, service, region, account, resource) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (partition, service, region, account, resource) = (
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+    );
     if partition.is_empty() || service.is_empty() || resource.is_empty() {
         return None;
     }

@@ -37,7 +37,11 @@ impl Owners {
         snapshots.sort_by_key(|snapshot| (snapshot.period, snapshot.delivered_at));
         let mut names: BTreeMap<AccountId, &str> = BTreeMap::new();
         let mut currencies: BTreeMap<RowOwner, BTreeSet<String>> = BTreeMap::new();
-        for totals in snapshots.iter().flat_map(|snapshot| &snapshot.files).flat_map(|file| &file.owners) {
+        for totals in snapshots
+            .iter()
+            .flat_map(|snapshot| &snapshot.files)
+            .flat_map(|file| &file.owners)
+        {
             let account = totals.owner.usage_account.or(totals.owner.payer);
             if let (Some(account), Some(name)) = (account, &totals.account_name) {
                 names.insert(account, name);
@@ -64,7 +68,9 @@ impl Owners {
     /// The names of the accounts in the scope.
     pub fn names(&self, scope: &AccountScope) -> AccountNames {
         let visible = self.names.iter().filter(|(id, _)| scope.accounts().contains(id));
-        AccountNames(Arc::new(visible.map(|(id, name)| (id.to_string(), name.clone())).collect()))
+        AccountNames(Arc::new(
+            visible.map(|(id, name)| (id.to_string(), name.clone())).collect(),
+        ))
     }
 
     /// The currencies in which visible rows have costs.

@@ -88,16 +88,17 @@ fn bare_key(lookup: Lookup, key: &str) -> (Giver, &str) {
 /// no two in a row, all lower case.
 fn normal(key: &str) -> impl Iterator<Item = char> + '_ {
     let (mut begun, mut apart) = (false, false);
-    key.chars().flat_map(move |c| {
-        if !c.is_ascii_alphanumeric() {
-            apart = true;
-            return [None, None];
-        }
-        let underscore = (begun && (apart || c.is_ascii_uppercase())).then_some('_');
-        (begun, apart) = (true, false);
-        [underscore, Some(c.to_ascii_lowercase())]
-    })
-    .flatten()
+    key.chars()
+        .flat_map(move |c| {
+            if !c.is_ascii_alphanumeric() {
+                apart = true;
+                return [None, None];
+            }
+            let underscore = (begun && (apart || c.is_ascii_uppercase())).then_some('_');
+            (begun, apart) = (true, false);
+            [underscore, Some(c.to_ascii_lowercase())]
+        })
+        .flatten()
 }
 
 /// How well an entry's key fits; the smaller the better.
@@ -208,7 +209,10 @@ impl TextMap {
 /// The functions as a session registers them.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let function = |lookup| {
-        let signature = Signature::one_of(vec![TypeSignature::Any(2), TypeSignature::Any(3)], Volatility::Immutable);
+        let signature = Signature::one_of(
+            vec![TypeSignature::Any(2), TypeSignature::Any(3)],
+            Volatility::Immutable,
+        );
         Arc::new(ScalarUDF::from(Tag { lookup, signature }))
     };
     Lookup::ALL.into_iter().map(function).collect()
@@ -224,8 +228,9 @@ impl Tag {
     fn bad_arguments(&self) -> Error {
         let name = self.lookup.function();
         let [normalised, all] = self.lookup.columns();
-        Error::new(ErrorKind::WrongType, format!("{name} takes maps of text and a key"))
-            .with_hint(format!("Write {name}('Key'), or {name}(c.{normalised}, c.{all}, 'Key') with the alias of costs."))
+        Error::new(ErrorKind::WrongType, format!("{name} takes maps of text and a key")).with_hint(format!(
+            "Write {name}('Key'), or {name}(c.{normalised}, c.{all}, 'Key') with the alias of costs."
+        ))
     }
 }
 

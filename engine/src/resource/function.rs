@@ -124,9 +124,9 @@ impl ScalarUDFImpl for ResourcePart {
         let parts = parts.finish();
         // A statement that compares with a constant expects one back.
         if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) {
-            return Ok(ColumnarValue::Scalar(
-                datafusion::common::ScalarValue::try_from_array(&parts, 0)?,
-            ));
+            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(
+                &parts, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(Arc::new(parts)))
     }

@@ -105,7 +105,10 @@ fn arns_of_all_forms_are_taken_apart() {
             "arn:aws:codecommit:us-east-1:111122223333:site",
             "aws codecommit us-east-1 111122223333 - site arn:aws:codecommit:us-east-1:111122223333:site",
         ),
-        ("arn:aws:s3:::logs.example", "aws s3 - - bucket logs.example s3:::logs.example"),
+        (
+            "arn:aws:s3:::logs.example",
+            "aws s3 - - bucket logs.example s3:::logs.example",
+        ),
         (
             "arn:aws:s3:::logs.example/2026/07",
             "aws s3 - - object logs.example/2026/07 arn:aws:s3:::logs.example/2026/07",
@@ -188,7 +191,11 @@ fn what_has_no_known_form_is_a_name() {
 
 #[test]
 fn the_names_of_buckets_need_the_service() {
-    check("logs.example", Some("AmazonS3"), "- s3 - - bucket logs.example s3:::logs.example");
+    check(
+        "logs.example",
+        Some("AmazonS3"),
+        "- s3 - - bucket logs.example s3:::logs.example",
+    );
     check("logs.example", Some("AmazonEC2"), "- - - - - logs.example logs.example");
     let by_arn = parse("arn:aws:s3:::logs.example", None).unwrap();
     assert_eq!(by_arn.key, parse("logs.example", Some("AmazonS3")).unwrap().key);

@@ -16,8 +16,8 @@ mod through;
 mod window;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::{Column, DFSchemaRef, Result as DataFusionResult};
 use datafusion::config::ConfigOptions;

@@ -132,7 +132,9 @@ fn unknown_table(session: &BoundSession, reference: &TableReference) -> Error {
     let tables = session.names.entries();
     match tables.iter().find(|entry| entry.name == reference.table()) {
         Some(entry) => error.with_hint(format!("There is {}.{}.", entry.schema, entry.name)),
-        None => error.with_hint("The schemas are public (costs, costs_daily, costs_monthly), exports (one table per export) and system."),
+        None => error.with_hint(
+            "The schemas are public (costs, costs_daily, costs_monthly), exports (one table per export) and system.",
+        ),
     }
 }
 

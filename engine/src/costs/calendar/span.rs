@@ -135,10 +135,7 @@ impl ScalarUDFImpl for Calendar {
     /// The instants that the function takes to the literal: those of one span, if the literal is one of the function's
     /// values; no interval otherwise.
     fn preimage(&self, args: &[Expr], literal: &Expr, _: &SimplifyContext) -> DataFusionResult<PreimageResult> {
-        let (
-            [instant],
-            Expr::Literal(ScalarValue::TimestampMillisecond(Some(millis), None), _),
-        ) = (args, literal)
+        let ([instant], Expr::Literal(ScalarValue::TimestampMillisecond(Some(millis), None), _)) = (args, literal)
         else {
             return Ok(PreimageResult::None);
         };
@@ -174,12 +171,42 @@ mod tests {
     #[test]
     fn spans_are_those_of_the_calendar() {
         for (span, at, start, end) in [
-            (Span::Day, "2026-07-01T00:00:00Z", "2026-07-01T00:00:00Z", "2026-07-02T00:00:00Z"),
-            (Span::Day, "2026-07-31T23:59:59.999Z", "2026-07-31T00:00:00Z", "2026-08-01T00:00:00Z"),
-            (Span::Day, "1969-12-31T12:00:00Z", "1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z"),
-            (Span::Month, "2024-02-29T01:00:00Z", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
-            (Span::Month, "2026-12-31T23:59:59.999Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
-            (Span::Month, "1969-12-01T00:00:00Z", "1969-12-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+            (
+                Span::Day,
+                "2026-07-01T00:00:00Z",
+                "2026-07-01T00:00:00Z",
+                "2026-07-02T00:00:00Z",
+            ),
+            (
+                Span::Day,
+                "2026-07-31T23:59:59.999Z",
+                "2026-07-31T00:00:00Z",
+                "2026-08-01T00:00:00Z",
+            ),
+            (
+                Span::Day,
+                "1969-12-31T12:00:00Z",
+                "1969-12-31T00:00:00Z",
+                "1970-01-01T00:00:00Z",
+            ),
+            (
+                Span::Month,
+                "2024-02-29T01:00:00Z",
+                "2024-02-01T00:00:00Z",
+                "2024-03-01T00:00:00Z",
+            ),
+            (
+                Span::Month,
+                "2026-12-31T23:59:59.999Z",
+                "2026-12-01T00:00:00Z",
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                Span::Month,
+                "1969-12-01T00:00:00Z",
+                "1969-12-01T00:00:00Z",
+                "1970-01-01T00:00:00Z",
+            ),
         ] {
             assert_eq!(span.start(millis(at)), Some(millis(start)), "{at}");
             assert_eq!(span.end(millis(at)), Some(millis(end)), "{at}");

@@ -9,7 +9,10 @@ fn charge(account: &'static str, at: &str, cost: f64, more: &[(&'static str, Cel
     let mut row = usage(account, cost);
     row.extend([
         ("line_item_usage_start_date", Cell::Millis(start.timestamp_millis())),
-        ("line_item_usage_end_date", Cell::Millis(start.timestamp_millis() + 3_600_000)),
+        (
+            "line_item_usage_end_date",
+            Cell::Millis(start.timestamp_millis() + 3_600_000),
+        ),
         ("line_item_product_code", Cell::Text("AmazonEC2")),
         ("line_item_usage_amount", Cell::Double(1.0)),
         ("pricing_unit", Cell::Text("Hrs")),
@@ -21,7 +24,10 @@ fn charge(account: &'static str, at: &str, cost: f64, more: &[(&'static str, Cel
 async fn world() -> World {
     let world = World::with(&[PAYER, ANN, BOB]).await;
     world.export("main", PAYER, 0).await;
-    let june = vec![charge(ANN, "06-30T23", 0.1, &[]), charge(HIDDEN, "06-30T23", 1000.0, &[])];
+    let june = vec![
+        charge(ANN, "06-30T23", 0.1, &[]),
+        charge(HIDDEN, "06-30T23", 1000.0, &[]),
+    ];
     let july = vec![
         charge(ANN, "07-01T00", 0.2, &[]),
         charge(ANN, "07-01T23", 0.4, &[]),
@@ -71,7 +77,10 @@ async fn days_and_months_are_summed() {
 async fn conditions_reach_the_files() {
     let world = world().await;
     for (table, condition) in [
-        ("costs_daily", "charge_period_start >= '2026-07-02' AND charge_period_start < '2026-07-03'"),
+        (
+            "costs_daily",
+            "charge_period_start >= '2026-07-02' AND charge_period_start < '2026-07-03'",
+        ),
         ("costs_daily", "charge_period_start = timestamp '2026-07-02'"),
         ("costs_daily", "charge_period_end = date '2026-07-03'"),
         ("costs_monthly", "charge_period_start = '2026-07-01'"),
@@ -80,11 +89,15 @@ async fn conditions_reach_the_files() {
         let sql = format!("EXPLAIN SELECT sum(billed_cost) FROM {table} WHERE {condition}");
         let plan = world.rows(&reader(&[]), &sql).await.unwrap();
         let pruned = plan.contains("pruning_predicate=line_item_usage_start_date");
-        assert!(pruned || plan.contains("line_item_usage_start_date_max@"), "{condition}: {plan}");
+        assert!(
+            pruned || plan.contains("line_item_usage_start_date_max@"),
+            "{condition}: {plan}"
+        );
         // What is left of the condition is one on the delivered column.
         assert!(!plan.contains("FilterExec: utc_"), "{condition}: {plan}");
     }
-    let sql = "EXPLAIN SELECT sum(billed_cost) FROM costs_daily WHERE x_billing_period = '2026-07' AND sub_account_id = 11";
+    let sql =
+        "EXPLAIN SELECT sum(billed_cost) FROM costs_daily WHERE x_billing_period = '2026-07' AND sub_account_id = 11";
     let plan = world.rows(&reader(&[]), sql).await.unwrap();
     assert!(plan.contains("files_in_scope=1"), "{plan}");
     assert!(
@@ -93,7 +106,7 @@ async fn conditions_reach_the_files() {
     );
     // Between the days the condition holds as it is.
     for (condition, expected) in [
-        ("charge_period_start > '2026-07-01 12:00'", "3"),
+        ("charge_period_start > '2026-07-01 12:00:00'", "3"),
         ("charge_period_start >= '2026-07-01'", "4"),
         ("charge_period_start <> '2026-07-01'", "5"),
         ("charge_period_end <= '2026-07-01'", "2"),
@@ -114,7 +127,11 @@ async fn every_amount_is_there_and_described() {
         assert_eq!(columns.len(), 2 + GROUPS.len() + 1 + amounts().count() + 1);
         for column in columns {
             let about = super::super::about_column(name, column.name());
-            assert!(about.is_some_and(|about| about.ends_with('.')), "{name}.{}", column.name());
+            assert!(
+                about.is_some_and(|about| about.ends_with('.')),
+                "{name}.{}",
+                column.name()
+            );
         }
     }
     let cut: Vec<&str> = amounts().map(|column| column.name).collect();

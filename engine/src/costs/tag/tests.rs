@@ -30,7 +30,11 @@ fn found(lookup: Lookup, maps: &[&[(&str, &str)]], key: &str) -> Option<String> 
 
 #[test]
 fn a_tag_is_found_under_every_spelling() {
-    let normalised: &[_] = &[("user_cost_center", "4711"), ("user_env", "prod"), ("aws_created_by", "ann")];
+    let normalised: &[_] = &[
+        ("user_cost_center", "4711"),
+        ("user_env", "prod"),
+        ("aws_created_by", "ann"),
+    ];
     let all: &[_] = &[
         ("iamPrincipal/Env", "principal"),
         ("accountTag/Env", "account"),
@@ -39,19 +43,52 @@ fn a_tag_is_found_under_every_spelling() {
         ("resourceTags/CostCenter", "4711"),
         ("resourceTags/aws:createdBy", "ann"),
     ];
-    let reports: &[_] = &[("user:Env", "prod"), ("user:CostCenter", "4711"), ("aws:createdBy", "ann")];
+    let reports: &[_] = &[
+        ("user:Env", "prod"),
+        ("user:CostCenter", "4711"),
+        ("aws:createdBy", "ann"),
+    ];
     let focus: &[_] = &[("Env", "prod"), ("CostCenter", "4711"), ("aws:createdBy", "ann")];
-    for maps in [&[normalised][..], &[all], &[normalised, all], &[all, normalised], &[reports], &[focus]] {
-        for key in ["Env", "env", "user_env", "user:Env", "resourceTags/Env", "resourceTags/user:Env"] {
+    for maps in [
+        &[normalised][..],
+        &[all],
+        &[normalised, all],
+        &[all, normalised],
+        &[reports],
+        &[focus],
+    ] {
+        for key in [
+            "Env",
+            "env",
+            "user_env",
+            "user:Env",
+            "resourceTags/Env",
+            "resourceTags/user:Env",
+        ] {
             assert_eq!(found(Lookup::Tag, maps, key).as_deref(), Some("prod"), "{maps:?} {key}");
         }
-        for key in ["CostCenter", "cost_center", "Cost Center", "cost-center", "user_cost_center"] {
+        for key in [
+            "CostCenter",
+            "cost_center",
+            "Cost Center",
+            "cost-center",
+            "user_cost_center",
+        ] {
             assert_eq!(found(Lookup::Tag, maps, key).as_deref(), Some("4711"), "{maps:?} {key}");
         }
         for key in ["aws:createdBy", "aws_created_by", "resourceTags/aws:createdBy"] {
             assert_eq!(found(Lookup::Tag, maps, key).as_deref(), Some("ann"), "{maps:?} {key}");
         }
-        for key in ["createdBy", "costcenter", "nv", "Environment", "", "-", "user_", "aws:Env"] {
+        for key in [
+            "createdBy",
+            "costcenter",
+            "nv",
+            "Environment",
+            "",
+            "-",
+            "user_",
+            "aws:Env",
+        ] {
             assert_eq!(found(Lookup::Tag, maps, key), None, "{maps:?} {key}");
         }
     }
@@ -79,13 +116,28 @@ fn what_is_written_so_comes_first() {
 #[test]
 fn cost_categories_have_no_giver() {
     let normalised: &[_] = &[("business_unit", "shop"), ("user_facing", "yes")];
-    let all: &[_] = &[("resourceTags/BusinessUnit", "tag"), ("costCategory/BusinessUnit", "shop")];
+    let all: &[_] = &[
+        ("resourceTags/BusinessUnit", "tag"),
+        ("costCategory/BusinessUnit", "shop"),
+    ];
     for maps in [&[normalised][..], &[all], &[normalised, all]] {
-        for key in ["BusinessUnit", "business_unit", "Business Unit", "costCategory/BusinessUnit"] {
-            assert_eq!(found(Lookup::CostCategory, maps, key).as_deref(), Some("shop"), "{maps:?} {key}");
+        for key in [
+            "BusinessUnit",
+            "business_unit",
+            "Business Unit",
+            "costCategory/BusinessUnit",
+        ] {
+            assert_eq!(
+                found(Lookup::CostCategory, maps, key).as_deref(),
+                Some("shop"),
+                "{maps:?} {key}"
+            );
         }
     }
-    assert_eq!(found(Lookup::CostCategory, &[normalised], "UserFacing").as_deref(), Some("yes"));
+    assert_eq!(
+        found(Lookup::CostCategory, &[normalised], "UserFacing").as_deref(),
+        Some("yes")
+    );
     assert_eq!(found(Lookup::CostCategory, &[normalised], "Facing"), None);
 }
 

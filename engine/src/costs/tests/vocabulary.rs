@@ -19,7 +19,10 @@ async fn resource_ids_have_parts_and_a_key() {
     let named = |cost, id, service| {
         with(
             usage(ANN, cost),
-            &[("line_item_resource_id", Text(id)), ("line_item_product_code", Text(service))],
+            &[
+                ("line_item_resource_id", Text(id)),
+                ("line_item_product_code", Text(service)),
+            ],
         )
     };
     let rows = vec![
@@ -54,10 +57,16 @@ async fn resource_ids_have_parts_and_a_key() {
     }
     // Who does not ask for them does not pay for them.
     let plan = world
-        .rows(&reader(&[]), "EXPLAIN SELECT resource_id, sum(billed_cost) FROM costs GROUP BY 1")
+        .rows(
+            &reader(&[]),
+            "EXPLAIN SELECT resource_id, sum(billed_cost) FROM costs GROUP BY 1",
+        )
         .await
         .unwrap();
-    assert!(!plan.contains("resource_key(") && !plan.contains("product_code"), "{plan}");
+    assert!(
+        !plan.contains("resource_key(") && !plan.contains("product_code"),
+        "{plan}"
+    );
 }
 
 #[tokio::test]
@@ -68,14 +77,26 @@ async fn tags_are_found_without_naming_a_column() {
         with(
             usage(ANN, 1.0),
             &[
-                ("resource_tags", Cell::Map(vec![("user_env", "prod"), ("aws_created_by", "ann")])),
-                ("tags", Cell::Map(vec![("resourceTags/Env", "prod"), ("costCategory/Team", "web")])),
+                (
+                    "resource_tags",
+                    Cell::Map(vec![("user_env", "prod"), ("aws_created_by", "ann")]),
+                ),
+                (
+                    "tags",
+                    Cell::Map(vec![("resourceTags/Env", "prod"), ("costCategory/Team", "web")]),
+                ),
                 ("cost_category", Cell::Map(vec![("team", "web")])),
             ],
         ),
         // In the map of all tags alone.
-        with(usage(BOB, 2.0), &[("tags", Cell::Map(vec![("resourceTags/Env", "prod")]))]),
-        with(usage(BOB, 4.0), &[("resource_tags", Cell::Map(vec![("user_env", "test")]))]),
+        with(
+            usage(BOB, 2.0),
+            &[("tags", Cell::Map(vec![("resourceTags/Env", "prod")]))],
+        ),
+        with(
+            usage(BOB, 4.0),
+            &[("resource_tags", Cell::Map(vec![("user_env", "test")]))],
+        ),
         usage(HIDDEN, 8.0),
     ];
     world.deliver("main", "2026-07", &[rows]).await;
@@ -89,9 +110,18 @@ async fn tags_are_found_without_naming_a_column() {
             "test|4.000000000000 prod|3.000000000000",
         ),
         ("SELECT count(*) FROM costs WHERE tag('user:Env') = 'prod'", "2"),
-        ("SELECT TAG('aws:createdBy') FROM costs WHERE tag('aws:createdBy') IS NOT NULL", "ann"),
-        ("SELECT count(tag('Enviroment')), count(cost_category('Team')) FROM costs", "0|1"),
-        ("SELECT cost_category('Team') FROM costs c WHERE c.billed_cost = 1", "web"),
+        (
+            "SELECT TAG('aws:createdBy') FROM costs WHERE tag('aws:createdBy') IS NOT NULL",
+            "ann",
+        ),
+        (
+            "SELECT count(tag('Enviroment')), count(cost_category('Team')) FROM costs",
+            "0|1",
+        ),
+        (
+            "SELECT cost_category('Team') FROM costs c WHERE c.billed_cost = 1",
+            "web",
+        ),
         // One of several relations.
         (
             "SELECT sum(c.billed_cost) FROM costs c JOIN exports.main e ON e.line_item_unblended_cost = c.billed_cost \
@@ -112,11 +142,21 @@ async fn tags_are_found_without_naming_a_column() {
             "SELECT tag(a.tags, a.x_tags, 'Env'), tag(b.tags, 'Env') FROM costs a, costs b WHERE a.billed_cost = 2 AND b.billed_cost = 4",
             "prod|test",
         ),
-        ("SELECT tag(x_tags, 'Env') FROM costs ORDER BY billed_cost", "prod prod "),
-        ("SELECT tag(NULL, NULL, 'Env'), tag(tags, x_tags, NULL) FROM costs WHERE billed_cost = 1", "|"),
+        (
+            "SELECT tag(x_tags, 'Env') FROM costs ORDER BY billed_cost",
+            "prod prod ",
+        ),
+        (
+            "SELECT tag(NULL, NULL, 'Env'), tag(tags, x_tags, NULL) FROM costs WHERE billed_cost = 1",
+            "|",
+        ),
     ] {
         let rows = world.rows(&reader(&[]), sql).await;
-        assert_eq!(rows.unwrap_or_else(|error| panic!("{sql}: {error:?}")), expected, "{sql}");
+        assert_eq!(
+            rows.unwrap_or_else(|error| panic!("{sql}: {error:?}")),
+            expected,
+            "{sql}"
+        );
     }
     let refused = async |sql: &str| world.plan(&reader(&[]), sql).await.unwrap_err();
     let error = refused("SELECT tag('Env') FROM costs a, costs b").await;
@@ -136,7 +176,16 @@ async fn accounts_have_names_where_a_delivery_has_none() {
     let world = World::with(&[PAYER, ANN, BOB]).await;
     world.export("main", PAYER, 0).await;
     world
-        .deliver("main", "2026-06", &[vec![usage(ANN, 1.0), usage(BOB, 1.0), usage(PAYER, 1.0), usage(HIDDEN, 1.0)]])
+        .deliver(
+            "main",
+            "2026-06",
+            &[vec![
+                usage(ANN, 1.0),
+                usage(BOB, 1.0),
+                usage(PAYER, 1.0),
+                usage(HIDDEN, 1.0),
+            ]],
+        )
         .await;
     assert_eq!(
         world.rows(&reader(&[]), sql).await.unwrap(),
@@ -144,18 +193,24 @@ async fn accounts_have_names_where_a_delivery_has_none() {
     );
     // A newer delivery names them.
     let named = |account, name| with(usage(account, 1.0), &[("line_item_usage_account_name", Text(name))]);
-    let rows = |ann, hidden| vec![named(ANN, ann), named(PAYER, "Payer"), named(HIDDEN, hidden), usage(BOB, 1.0)];
+    let rows = |ann, hidden| {
+        vec![
+            named(ANN, ann),
+            named(PAYER, "Payer"),
+            named(HIDDEN, hidden),
+            usage(BOB, 1.0),
+        ]
+    };
     world.deliver("main", "2026-07", &[rows("Ann", "Hidden")]).await;
-    world.deliver("main", "2026-05", &[rows("Ann as she was", "Hidden")]).await;
+    world
+        .deliver("main", "2026-05", &[rows("Ann as she was", "Hidden")])
+        .await;
     assert_eq!(
         world.rows(&reader(&[]), sql).await.unwrap(),
         "000000000001|Payer|Payer 000000000011|Ann|Payer 000000000012||Payer"
     );
     // A payer outside the scope is not named by what other rows say of it.
-    assert_eq!(
-        world.rows(&reader(&[ANN]), sql).await.unwrap(),
-        "000000000011|Ann|"
-    );
+    assert_eq!(world.rows(&reader(&[ANN]), sql).await.unwrap(), "000000000011|Ann|");
     // The name that the operator gave comes before, but not before the row's own.
     let mut bob = account(BOB, AccountKind::Linked);
     bob.name = Some("Bob's".to_owned());
@@ -167,7 +222,8 @@ async fn accounts_have_names_where_a_delivery_has_none() {
         world.rows(&reader(&[]), sql).await.unwrap(),
         "000000000001|Payer|Payer 000000000011|Ann's|Payer 000000000012|Bob's|Payer"
     );
-    let july = "SELECT sub_account_name FROM costs WHERE x_billing_period = '2026-07' AND sub_account_id = '000000000011'";
+    let july =
+        "SELECT sub_account_name FROM costs WHERE x_billing_period = '2026-07' AND sub_account_id = '000000000011'";
     assert_eq!(world.rows(&reader(&[]), july).await.unwrap(), "Ann");
     let filtered = "SELECT count(*) FROM costs WHERE sub_account_name = 'Bob''s'";
     assert_eq!(world.rows(&reader(&[]), filtered).await.unwrap(), "3");

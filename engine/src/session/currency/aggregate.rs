@@ -200,8 +200,7 @@ impl Taken {
 
 fn extreme(function: Arc<datafusion::logical_expr::AggregateUDF>, watch: &Watch, name: &str) -> Expr {
     let filter = watch.filter.clone().map(Box::new);
-    let aggregate =
-        AggregateFunction::new_udf(function, vec![watch.currency.clone()], false, filter, Vec::new(), None);
+    let aggregate = AggregateFunction::new_udf(function, vec![watch.currency.clone()], false, filter, Vec::new(), None);
     Expr::AggregateFunction(aggregate).alias(name)
 }
 

@@ -62,7 +62,10 @@ impl Carrier<'_> {
             }) => {
                 let expr = Box::new(self.value(*expr, input)?.0);
                 let subquery = self.query(subquery)?;
-                Ok((Expr::InSubquery(InSubquery::new(expr, subquery, negated)), Currency::None))
+                Ok((
+                    Expr::InSubquery(InSubquery::new(expr, subquery, negated)),
+                    Currency::None,
+                ))
             }
             Expr::SetComparison(comparison) => {
                 let expr = Box::new(self.value(*comparison.expr, input)?.0);
@@ -95,7 +98,10 @@ impl Carrier<'_> {
 
     fn case(&self, case: Case, input: &Carried) -> DataFusionResult<(Expr, Currency)> {
         let inner = |expr: Box<Expr>| self.value(*expr, input);
-        let operand = case.expr.map(|expr| inner(expr).map(|(expr, _)| Box::new(expr))).transpose()?;
+        let operand = case
+            .expr
+            .map(|expr| inner(expr).map(|(expr, _)| Box::new(expr)))
+            .transpose()?;
         let (mut branches, mut codes, mut currencies) = (Vec::new(), Vec::new(), Vec::new());
         let code = |currency: &Currency| match currency {
             Currency::Of(expr) => Box::new(expr.clone()),
@@ -174,10 +180,7 @@ impl Carrier<'_> {
             other => other,
         };
         let plan = carried.settle(&schema)?.plan;
-        Ok((
-            Expr::ScalarSubquery(query.with_plan(Arc::new(plan))),
-            currency,
-        ))
+        Ok((Expr::ScalarSubquery(query.with_plan(Arc::new(plan))), currency))
     }
 
     /// A subquery whose value is no amount.

@@ -28,10 +28,18 @@ async fn world() -> World {
     world.export("europe", EUROPE, 1).await;
     let mut yen = usage(HIDDEN, 32.0);
     yen.insert("line_item_currency_code", Cell::Text("JPY"));
-    let rows = vec![with(usage(ANN, 1.0), "EC2", 0), with(usage(BOB, 2.0), "S3", 0), with(yen.clone(), "EC2", 0)];
+    let rows = vec![
+        with(usage(ANN, 1.0), "EC2", 0),
+        with(usage(BOB, 2.0), "S3", 0),
+        with(yen.clone(), "EC2", 0),
+    ];
     world.deliver("america", "2026-07", &[rows]).await;
     yen.insert("bill_payer_account_id", Cell::Text(EUROPE));
-    let rows = vec![with(euros(EVA, 4.0), "EC2", 0), with(euros(EVA, 8.0), "RDS", 86_400_000), with(yen, "EC2", 0)];
+    let rows = vec![
+        with(euros(EVA, 4.0), "EC2", 0),
+        with(euros(EVA, 8.0), "RDS", 86_400_000),
+        with(yen, "EC2", 0),
+    ];
     world.deliver("europe", "2026-07", &[rows]).await;
     world
 }
@@ -55,16 +63,31 @@ async fn groups_in_one_currency_are_summed() {
             "SELECT x_service_code, max(effective_cost) FROM costs WHERE x_service_code <> 'EC2' GROUP BY 1 ORDER BY 1",
             "RDS|8.000000000000 S3|2.000000000000",
         ),
-        ("SELECT sum(billed_cost) FROM costs WHERE billing_currency = 'USD'", "3.000000000000"),
-        ("SELECT sum(billed_cost) FROM costs WHERE sub_account_id = '000000000021'", "12.000000000000"),
-        ("SELECT count(billed_cost), count(DISTINCT billed_cost), count(*) FROM costs", "4|4|4"),
-        ("SELECT sum(billed_cost) FILTER (WHERE billing_currency = 'EUR') FROM costs", "12.000000000000"),
+        (
+            "SELECT sum(billed_cost) FROM costs WHERE billing_currency = 'USD'",
+            "3.000000000000",
+        ),
+        (
+            "SELECT sum(billed_cost) FROM costs WHERE sub_account_id = '000000000021'",
+            "12.000000000000",
+        ),
+        (
+            "SELECT count(billed_cost), count(DISTINCT billed_cost), count(*) FROM costs",
+            "4|4|4",
+        ),
+        (
+            "SELECT sum(billed_cost) FILTER (WHERE billing_currency = 'EUR') FROM costs",
+            "12.000000000000",
+        ),
         (
             "SELECT sum(CASE WHEN billing_currency = 'USD' THEN billed_cost END), \
              sum(CASE WHEN billing_currency = 'EUR' THEN billed_cost ELSE 0 END) FROM costs",
             "3.000000000000|12.000000000000",
         ),
-        ("SELECT sum(coalesce(nullif(billed_cost, billed_cost), 0)) FROM costs", "0.000000000000"),
+        (
+            "SELECT sum(coalesce(nullif(billed_cost, billed_cost), 0)) FROM costs",
+            "0.000000000000",
+        ),
         // Through an inner query, which drops the currency that the outer one is then sure of.
         (
             "SELECT sum(s) FROM (SELECT sub_account_id, sum(billed_cost) AS s FROM costs GROUP BY 1) t WHERE sub_account_id <> '000000000021'",
@@ -133,7 +156,11 @@ async fn groups_in_one_currency_are_summed() {
         ),
     ] {
         let rows = world.rows(&reader(&ALL), sql).await;
-        assert_eq!(rows.unwrap_or_else(|error| panic!("{sql}: {error:?}")), expected, "{sql}");
+        assert_eq!(
+            rows.unwrap_or_else(|error| panic!("{sql}: {error:?}")),
+            expected,
+            "{sql}"
+        );
     }
 }
 
@@ -178,7 +205,10 @@ async fn currencies_are_never_mixed() {
         };
         assert_eq!(error.kind(), ErrorKind::MixedCurrencies, "{sql}: {error:?}");
         let text = format!("{error} {:?}", error.hint());
-        assert!(text.contains("EUR") && text.contains("USD") && !text.contains("JPY"), "{sql}: {text}");
+        assert!(
+            text.contains("EUR") && text.contains("USD") && !text.contains("JPY"),
+            "{sql}: {text}"
+        );
     }
     // Refused when they are planned: the currency is gone.
     for sql in [
@@ -207,10 +237,21 @@ async fn a_scope_in_one_currency_is_left_alone() {
     let error = world.rows(&reader(&[]), sql).await.unwrap_err();
     assert!(!error.message().contains("JPY"), "{error:?}");
     // What the statement shows has no column more than it asks for.
-    let query = world.plan(&reader(&ALL), "SELECT billed_cost, sum(list_cost) OVER () FROM costs").await.unwrap();
+    let query = world
+        .plan(&reader(&ALL), "SELECT billed_cost, sum(list_cost) OVER () FROM costs")
+        .await
+        .unwrap();
     assert_eq!(query.schema().fields().len(), 2);
-    let prepared = world.plan(&reader(&ALL), "SELECT sum(billed_cost) FROM costs WHERE billing_currency = $1").await.unwrap();
-    let bound = prepared.with_parameters(vec![datafusion::common::ScalarValue::from("EUR")]).unwrap();
+    let prepared = world
+        .plan(
+            &reader(&ALL),
+            "SELECT sum(billed_cost) FROM costs WHERE billing_currency = $1",
+        )
+        .await
+        .unwrap();
+    let bound = prepared
+        .with_parameters(vec![datafusion::common::ScalarValue::from("EUR")])
+        .unwrap();
     let batches = world.run(bound).await.unwrap();
     assert_eq!(
         arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap(),

@@ -154,8 +154,13 @@ impl Carrier<'_> {
         let mut hidden: BTreeMap<usize, String> = BTreeMap::new();
         for (at, place) in places.iter_mut().enumerate() {
             let found: Vec<(Currency, Option<usize>)> = inputs.iter().filter_map(|input| shown(input, at)).collect();
-            let mut amounts = found.iter().filter(|(currency, _)| *currency != Currency::None).peekable();
-            let Some((_, first)) = amounts.peek().copied() else { continue };
+            let mut amounts = found
+                .iter()
+                .filter(|(currency, _)| *currency != Currency::None)
+                .peekable();
+            let Some((_, first)) = amounts.peek().copied() else {
+                continue;
+            };
             *place = if found.iter().any(|(currency, _)| *currency == Currency::Lost) {
                 Place::Lost
             } else if let (Some(code), true) = (first, amounts.all(|(_, code)| code == first)) {
@@ -190,7 +195,10 @@ impl Carrier<'_> {
                     let field = arrow::datatypes::Field::new(name, DataType::Utf8View, true);
                     (None, Arc::new(field))
                 });
-                let fields = union.schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
+                let fields = union
+                    .schema
+                    .iter()
+                    .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
                 let fields = fields.chain(more).collect();
                 Arc::new(DFSchema::new_with_metadata(fields, union.schema.metadata().clone())?)
             }
@@ -231,7 +239,9 @@ impl Carrier<'_> {
         }
         let from_lists = inputs.iter().any(|input| {
             let fields = input.plan.schema().fields().iter().zip(&input.places);
-            fields.into_iter().any(|(field, place)| *place != Place::None && field.data_type().is_nested())
+            fields
+                .into_iter()
+                .any(|(field, place)| *place != Place::None && field.data_type().is_nested())
         });
         let plan = plan.with_new_exprs(exprs, inputs.into_iter().map(|input| input.plan).collect())?;
         if !amounts {

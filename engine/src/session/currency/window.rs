@@ -69,13 +69,7 @@ impl Carrier<'_> {
         Ok(carried)
     }
 
-    fn window_function(
-        &self,
-        expr: Expr,
-        at: usize,
-        input: &Carried,
-        written: &mut Written,
-    ) -> DataFusionResult<Expr> {
+    fn window_function(&self, expr: Expr, at: usize, input: &Carried, written: &mut Written) -> DataFusionResult<Expr> {
         let function = match expr {
             Expr::Alias(mut alias) => {
                 let inner = self.window_function(*alias.expr, at, input, written)?;
@@ -107,9 +101,7 @@ impl Carrier<'_> {
                 };
                 match (place, &fun) {
                     (Some(place), _) => Source::Input(place),
-                    (None, WindowFunctionDefinition::AggregateUDF(_)) => {
-                        self.watched(&taken, &params, at, written)
-                    }
+                    (None, WindowFunctionDefinition::AggregateUDF(_)) => self.watched(&taken, &params, at, written),
                     (None, WindowFunctionDefinition::WindowUDF(_)) => {
                         let mut same = params.clone();
                         same.args[0] = first.present();
