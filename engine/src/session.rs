@@ -12,6 +12,7 @@ mod names;
 mod optimizer;
 mod query;
 mod safe_first;
+mod sum_of_sums;
 mod tagged;
 
 use std::path::Path;

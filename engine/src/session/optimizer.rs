@@ -1,11 +1,12 @@
 //! The logical rules of a session, as an explicit list.
 //!
-//! It is DataFusion's list with three differences. Projections are pruned first: `costs` has dozens of columns, most
+//! It is DataFusion's list with four differences. Projections are pruned first: `costs` has dozens of columns, most
 //! statements use a handful, and every later rule would work on all of them. The two rules that move struct accesses
 //! toward the scan are left out: they gain nothing for maps, and in DataFusion 55.2 they fail on a projection that common
 //! subexpressions were taken out of ("duplicate unqualified field name __common_expr_1"). And conditions on days and months
 //! ([`crate::costs::calendar`]) are turned into ones on instants as soon as they have moved down: before common
-//! subexpressions are taken out of them, which would hide what they are.
+//! subexpressions are taken out of them, which would hide what they are; and what is summed twice is
+//! summed once ([`super::sum_of_sums`]).
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 
+use super::sum_of_sums::SumOfSums;
 use crate::costs::calendar::span;
 
 /// The rules that are left out, by their names.
@@ -31,6 +33,7 @@ pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         }
         if moves_filters {
             rules.push(Arc::new(SpanConditions));
+            rules.push(Arc::new(SumOfSums));
         }
     }
     rules

@@ -117,6 +117,67 @@ async fn conditions_reach_the_files() {
     }
 }
 
+/// The groups of the table need not be made for a statement that wants fewer.
+#[tokio::test]
+async fn sums_of_the_tables_are_summed_once() {
+    let world = world().await;
+    let plan = async |sql: &str| world.rows(&reader(&[]), &format!("EXPLAIN {sql}")).await.unwrap();
+    for (sql, expected) in [
+        (
+            "SELECT sub_account_id, sum(billed_cost), sum(x_rows) FROM costs_daily GROUP BY 1 ORDER BY 1",
+            "000000000011|10.900000000000|6 000000000012|1.600000000000|1",
+        ),
+        (
+            "SELECT upper(x_service_code) || '!' AS service, sum(billed_cost) AS cost FROM costs_daily d \
+             WHERE charge_period_start >= '2026-07-01' GROUP BY 1",
+            "AMAZONEC2!|6.200000000000",
+        ),
+        (
+            "SELECT charge_period_end, sum(list_cost) FROM costs_monthly WHERE sub_account_id = 12 GROUP BY 1",
+            "2026-08-01T00:00:00|1.600000000000",
+        ),
+        (
+            "SELECT sum(billed_cost), sum(x_rows) FROM costs_daily WHERE x_service_code = 'none'",
+            "|",
+        ),
+        (
+            "SELECT sum(cost) FROM (SELECT sub_account_id, sum(billed_cost) AS cost FROM costs GROUP BY 1) t",
+            "12.500000000000",
+        ),
+    ] {
+        assert_eq!(world.rows(&reader(&[]), sql).await.unwrap(), expected, "{sql}");
+        let plan = plan(sql).await;
+        let logical = plan.split("physical_plan").next().unwrap();
+        assert_eq!(logical.matches("Aggregate:").count(), 1, "{sql}: {logical}");
+    }
+    // What decides which groups there are is not gone.
+    for (sql, expected) in [
+        (
+            "SELECT sum(cost) FROM (SELECT sub_account_id, sum(billed_cost) AS cost FROM costs GROUP BY 1 HAVING sum(billed_cost) > 2) t",
+            "10.900000000000",
+        ),
+        (
+            "SELECT sum(cost) FROM (SELECT sub_account_id, sum(billed_cost) AS cost FROM costs GROUP BY 1 ORDER BY 1 DESC LIMIT 1) t",
+            "1.600000000000",
+        ),
+        (
+            "SELECT count(*), max(billed_cost), min(x_rows) FROM costs_daily",
+            "6|6.400000000000|1",
+        ),
+        (
+            "SELECT sum(DISTINCT x_rows), sum(billed_cost) FILTER (WHERE x_rows = 2) FROM costs_daily",
+            "3|0.600000000000",
+        ),
+        (
+            "SELECT x_rows, sum(billed_cost) FROM costs_daily GROUP BY 1 ORDER BY 1",
+            "1|11.900000000000 2|0.600000000000",
+        ),
+        ("SELECT sum(consumed_quantity) FROM costs_daily", "7.0"),
+    ] {
+        assert_eq!(world.rows(&reader(&[]), sql).await.unwrap(), expected, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn every_amount_is_there_and_described() {
     let world = world().await;
