@@ -101,7 +101,7 @@ fn origin(plan: &LogicalPlan, column: &Column) -> Option<usize> {
                     // A cast to the type that it has.
                     Expr::Cast(cast) => match cast.expr.as_ref() {
                         Expr::Column(column) => {
-                            let field = projection.input.schema().field_from_column(column).ok()?;
+                            let (_, field) = projection.input.schema().qualified_field_from_column(column).ok()?;
                             if field.data_type() != cast.field.data_type() {
                                 return None;
                             }

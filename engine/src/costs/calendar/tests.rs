@@ -125,7 +125,7 @@ async fn sums_of_the_tables_are_summed_once() {
     for (sql, expected) in [
         (
             "SELECT sub_account_id, sum(billed_cost), sum(x_rows) FROM costs_daily GROUP BY 1 ORDER BY 1",
-            "000000000011|10.900000000000|6 000000000012|1.600000000000|1",
+            "000000000011|11.100000000000|6 000000000012|1.600000000000|1",
         ),
         (
             "SELECT upper(x_service_code) || '!' AS service, sum(billed_cost) AS cost FROM costs_daily d \
@@ -142,7 +142,7 @@ async fn sums_of_the_tables_are_summed_once() {
         ),
         (
             "SELECT sum(cost) FROM (SELECT sub_account_id, sum(billed_cost) AS cost FROM costs GROUP BY 1) t",
-            "12.500000000000",
+            "12.700000000000",
         ),
     ] {
         assert_eq!(world.rows(&reader(&[]), sql).await.unwrap(), expected, "{sql}");
@@ -154,7 +154,7 @@ async fn sums_of_the_tables_are_summed_once() {
     for (sql, expected) in [
         (
             "SELECT sum(cost) FROM (SELECT sub_account_id, sum(billed_cost) AS cost FROM costs GROUP BY 1 HAVING sum(billed_cost) > 2) t",
-            "10.900000000000",
+            "11.100000000000",
         ),
         (
             "SELECT sum(cost) FROM (SELECT sub_account_id, sum(billed_cost) AS cost FROM costs GROUP BY 1 ORDER BY 1 DESC LIMIT 1) t",
@@ -170,7 +170,7 @@ async fn sums_of_the_tables_are_summed_once() {
         ),
         (
             "SELECT x_rows, sum(billed_cost) FROM costs_daily GROUP BY 1 ORDER BY 1",
-            "1|11.900000000000 2|0.600000000000",
+            "1|12.100000000000 2|0.600000000000",
         ),
         ("SELECT sum(consumed_quantity) FROM costs_daily", "7.0"),
     ] {
