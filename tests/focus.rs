@@ -91,7 +91,7 @@ const CONTROL: &str = "SELECT x_billing_period, sub_account_id, sum(billed_cost)
 fn costs_are_those_of_cur2_to_the_last_digit() {
     on_runtimes(async |runtimes| {
         let leak = |sample: Sample| -> &'static Sample { Box::leak(Box::new(sample)) };
-        let plain = leak(Sample::generate(focus()).await);
+        let plain = Sample::focus().await;
         let int96 = leak(Sample::generate(focus().with_timestamps(TimestampEncoding::Int96)).await);
         let mut expected: Option<Vec<farthing_tests::client::Answer>> = None;
         for (sample, kind) in [
@@ -223,8 +223,8 @@ fn what_an_export_is_shows_with_its_first_delivery() {
             bench.ask(kind).await.rows,
             [row(["cur2", "waiting_first_delivery", "0"])]
         );
-        let sample = Sample::generate(focus()).await;
-        bench.cloud.deliver(&sample, |_| true).await;
+        let sample = Sample::focus().await;
+        bench.cloud.deliver(sample, |_| true).await;
         bench.ask("CALL refresh_export()").await;
         assert_eq!(bench.ask(kind).await.rows, [row(["focus", "delivered", "3"])]);
         let payer = sample.totals.of_accounts([sample.payer().as_str()]);
@@ -273,7 +273,7 @@ fn an_export_that_is_created_is_connected_as_focus() {
         let steps = made.single().unwrap();
         assert!(steps.contains("FROM FOCUS_1_2_AWS"), "{steps}");
         assert!(steps.contains("\"TIME_GRANULARITY\":\"DAILY\""), "{steps}");
-        bench.cloud.deliver(&Sample::generate(focus()).await, |_| true).await;
+        bench.cloud.deliver(Sample::focus().await, |_| true).await;
         bench.ask("CALL refresh_export()").await;
         assert_eq!(bench.ask(kind).await.rows, [row(["focus", "delivered"])]);
         // Found among the account's exports, it is connected where it is named.
@@ -282,4 +282,221 @@ fn an_export_that_is_created_is_connected_as_focus() {
             .await;
         assert_eq!(bench.ask(kind).await.rows, [row(["focus", "delivered"])]);
     });
+}
+
+const OTHERS: &str = "\
+BilledCost,EffectiveCost,SubAccountId,BillingAccountId,BillingCurrency,ChargeCategory,ChargePeriodStart,ChargePeriodEnd,Note
+1.5,1,1234567890123,/billing/o'hara,USD,Usage,2026-06-01T00:00:00Z,2026-06-01T01:00:00Z,long
+2.25,2,/subscriptions/64e355d7,/billing/o'hara,USD,Usage,2026-06-01 00:00:00,2026-06-01 01:00:00,path
+4,4,11353890204,/billing/o'hara,USD,Usage,2026-06-01 00:00:00,2026-06-01 01:00:00,short
+8,8,NULL,/billing/o'hara,USD,Tax,2026-06-01 00:00:00,2026-07-01 00:00:00,NULL
+16,16,NULL,another payer,USD,Tax,2026-06-01 00:00:00,2026-07-01 00:00:00,tax of another
+";
+
+/// Writes one month of an export as CSV into a folder. Answers with its location.
+fn deliver_text(folder: &Path, name: &str, text: &str) -> String {
+    let data = format!("exports/{name}/data/billing_period=2026-06/{name}-00001.csv");
+    let manifest =
+        serde_json::json!({"executionId": "1", "columns": [], "dataFiles": [format!("s3://elsewhere/{data}")]});
+    let key = format!("exports/{name}/metadata/billing_period=2026-06/{name}-Manifest.json");
+    for (key, text) in [(data, text.to_owned()), (key, manifest.to_string())] {
+        let path = folder.join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    format!("file://{}/exports/{name}", folder.display())
+}
+
+#[test]
+fn accounts_that_are_not_of_aws_are_connected_from_folders() {
+    run(Start::NothingDelivered, async |bench| {
+        let folder = tempfile::tempdir().unwrap();
+        let location = deliver_text(folder.path(), "others", OTHERS);
+        let connect = |id: &str| format!("CALL connect_aws_root(location => '{location}', account_id => '{id}')");
+        // What the data does not have is mistyped.
+        let refused = bench.refused(&connect("1234567890")).await;
+        assert_eq!(refused.sqlstate, "22023", "{refused}");
+        assert!(
+            refused.message.contains("\"1234567890\" is not an AWS account id"),
+            "{refused}"
+        );
+        let linked = "CALL connect_aws_linked(account_id => '1234567890123')";
+        let refused = bench.refused(linked).await;
+        assert_eq!(refused.sqlstate, "22023", "nothing has this id yet: {refused}");
+        // Who signs in is of AWS.
+        let keys = bench.cloud.key_arguments(&bench.cloud.sample.payer());
+        let with_key = format!(
+            "CALL connect_aws_root(location => 's3://{BUCKET}/{PREFIX}/{EXPORT}', account_id => '/billing/x', {keys})"
+        );
+        let refused = bench.refused(&with_key).await;
+        assert!(refused.message.contains("is not an AWS account id"), "{refused}");
+        let answer = bench.ask(&connect("/billing/o''hara")).await;
+        let costs = "SELECT sub_account_id, billed_cost FROM costs ORDER BY billed_cost";
+        let rows = async |bench: &Bench| -> Vec<(Option<String>, Option<String>)> {
+            let rows = bench.ask(costs).await.rows;
+            rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+        };
+        let row = |account: Option<&str>, cost: &str| (account.map(str::to_owned), Some(cost.to_owned()));
+        assert_eq!(rows(bench).await, [row(None, "8.000000000000")], "the payer's own");
+        // The statement that is proposed next can be run as it stands.
+        let next = answer
+            .column("next_sql")
+            .into_iter()
+            .flatten()
+            .next_back()
+            .unwrap()
+            .to_owned();
+        assert!(
+            next.contains("connect_aws_linked(account_id => '/subscriptions/64e355d7')"),
+            "{next}"
+        );
+        bench.ask(&next).await;
+        assert_eq!(
+            rows(bench).await,
+            [
+                row(Some("/subscriptions/64e355d7"), "2.250000000000"),
+                row(None, "8.000000000000")
+            ]
+        );
+        bench.ask(linked).await;
+        let of_long = bench
+            .ask("SELECT sum(billed_cost) FROM costs WHERE sub_account_id = 1234567890123")
+            .await;
+        assert_eq!(of_long.single(), Some("1.500000000000"), "thirteen digits as a number");
+        let notes = "SELECT string_agg(coalesce(\"Note\", '-'), ' ' ORDER BY \"BilledCost\") FROM exports.others";
+        assert_eq!(
+            bench.ask(notes).await.single(),
+            Some("long path -"),
+            "the word NULL is NULL"
+        );
+        let plan = bench.ask("EXPLAIN SELECT * FROM costs").await;
+        assert!(plan.text().contains("'/billing/o''hara'"), "{}", plan.text());
+        let refused = bench.refused("CALL disconnect_aws_account('never seen')").await;
+        assert!(refused.message.contains("is not an AWS account id"), "{refused}");
+        let planned = bench.ask("CALL disconnect_aws_account('/billing/o''hara')").await;
+        let next = planned
+            .column("next_sql")
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap()
+            .to_owned();
+        bench.ask(&next).await;
+        assert_eq!(bench.ask("SELECT count(*) FROM costs").await.single(), Some("0"));
+    });
+}
+
+#[test]
+fn what_is_no_account_id_breaks_a_delivery() {
+    run(Start::NothingDelivered, async |bench| {
+        let folder = tempfile::tempdir().unwrap();
+        let longest = "/".repeat(128);
+        for (name, id, good) in [
+            ("longest", longest.as_str(), true),
+            ("longer", &format!("{longest}x"), false),
+            ("blanks", " 11353890204", false),
+            ("control", "1135\u{7}3890204", false),
+        ] {
+            let location = deliver_text(folder.path(), name, &OTHERS.replace("11353890204", id));
+            let connect = format!("CALL connect_aws_root(location => '{location}', account_id => '/billing/o''hara')");
+            let said = match bench.site.admin().run(&connect).await {
+                Ok(answer) => answer.text(),
+                Err(refusal) => refusal.to_string(),
+            };
+            let broken = format!("SELECT message FROM system.imports WHERE export_id = '{name}' AND state = 'failed'");
+            let broken = bench.ask(&broken).await;
+            match good {
+                true => assert!(broken.rows.is_empty(), "{said}"),
+                false => {
+                    let message = broken.single().unwrap();
+                    assert!(message.contains("the column SubAccountId holds"), "{message}");
+                    assert!(message.contains("which is not an account id"), "{message}");
+                    assert!(message.contains(&format!("{name}-00001.csv")), "{message}");
+                    assert!(!message.contains(char::is_control), "{message:?}");
+                }
+            }
+        }
+    });
+}
+
+/// Deliveries of others, where there are any: `FARTHING_SAMPLES` is the folder with the buckets. Rows and sums were counted
+/// from the text of the files, each amount rounded to twelve places.
+#[test]
+fn deliveries_of_other_people_load_whole() {
+    let Some(samples) = std::env::var_os("FARTHING_SAMPLES") else {
+        println!("skipped: FARTHING_SAMPLES is not set");
+        return;
+    };
+    let samples = Path::new(&samples).canonicalize().unwrap();
+    for (place, kind, root, rows, accounts, billed, effective) in [
+        (
+            "focus-bucket/focus/focus-sample",
+            "focus",
+            "1234567890123",
+            "1000",
+            73,
+            "20.520226728990",
+            "14.976514185860",
+        ),
+        (
+            "focus-bucket/focus/focus12-synth",
+            "focus",
+            "100000000001",
+            "100",
+            4,
+            "1157.488823772132",
+            "403.459218772132",
+        ),
+        (
+            "koku-bucket/koku-local",
+            "cur",
+            "6568388779672",
+            "13380",
+            5,
+            "143227.763678187602",
+            "",
+        ),
+    ] {
+        let location = format!("file://{}/{place}", samples.display());
+        run(Start::NothingDelivered, async |bench| {
+            bench
+                .ask(&format!(
+                    "CALL connect_aws_root(location => '{location}', account_id => '{root}')"
+                ))
+                .await;
+            assert_eq!(bench.ask("SELECT kind FROM system.exports").await.single(), Some(kind));
+            let imported = bench
+                .ask("SELECT sum(rows) FROM system.imports WHERE state = 'published'")
+                .await;
+            assert_eq!(imported.single(), Some(rows), "{place}");
+            let ignored = "SELECT account_id FROM system.account_coverage WHERE status <> 'connected'";
+            let ignored: Vec<String> = bench
+                .ask(ignored)
+                .await
+                .column("account_id")
+                .into_iter()
+                .flatten()
+                .map(str::to_owned)
+                .collect();
+            for account in &ignored {
+                bench
+                    .ask(&format!("CALL connect_aws_linked(account_id => '{account}')"))
+                    .await;
+            }
+            let sums =
+                "SELECT count(*), count(DISTINCT sub_account_id), sum(billed_cost), sum(effective_cost) FROM costs";
+            let mut seen = bench.ask(sums).await.rows.remove(0);
+            if effective.is_empty() {
+                seen.truncate(3);
+            }
+            let mut wanted = vec![
+                rows.to_owned(),
+                accounts.to_string(),
+                billed.to_owned(),
+                effective.to_owned(),
+            ];
+            wanted.truncate(seen.len());
+            assert_eq!(seen, wanted.into_iter().map(Some).collect::<Vec<_>>(), "{place}");
+        });
+    }
 }

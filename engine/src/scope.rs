@@ -82,7 +82,7 @@ impl AccountScope {
         let mut sees = |text: &'a str| match last {
             Some((known, answer)) if known == text => answer,
             _ => {
-                let answer = text.parse().is_ok_and(|account: AccountId| self.0.contains(&account));
+                let answer = AccountId::find(text).is_some_and(|account| self.0.contains(&account));
                 last = Some((text, answer));
                 answer
             }
@@ -111,7 +111,7 @@ impl AccountScope {
                 let _ = write!(list, ", ... {} in all", self.0.len());
                 break;
             }
-            let _ = write!(list, "{}'{account}'", if n == 0 { "" } else { ", " });
+            let _ = write!(list, "{}{}", if n == 0 { "" } else { ", " }, account.sql());
         }
         let usage = columns.usage;
         match columns.payer {

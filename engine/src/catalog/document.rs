@@ -95,8 +95,8 @@ impl ExportKind {
     /// The kind of export that is taken to be delivered in this layout until its columns are seen.
     pub fn of_layout(layout: DeliveryLayout) -> Self {
         match layout {
-            DeliveryLayout::DataExports => Self::Cur2,
-            DeliveryLayout::LegacyReport => Self::Cur,
+            DeliveryLayout::DataExports | DeliveryLayout::FilesAlone => Self::Cur2,
+            DeliveryLayout::LegacyReport | DeliveryLayout::LegacyReportInPrefix => Self::Cur,
         }
     }
 
@@ -128,10 +128,12 @@ pub struct Export {
 }
 
 impl Export {
-    /// A kind that is only taken from the layout gives way to what the columns of the same export have told.
-    fn keep_kind_of(&mut self, known: &Self) {
+    /// What the columns of the same export have told stands where months of it are `imported`, and against a kind that is
+    /// only taken from the layout.
+    fn keep_kind_of(&mut self, known: &Self, imported: bool) {
         let same_place = known.location.uri() == self.location.uri() && known.location.layout == self.location.layout;
-        if same_place && known.account == self.account && self.kind == ExportKind::of_layout(self.location.layout) {
+        let assumed = self.kind == ExportKind::of_layout(self.location.layout);
+        if same_place && known.account == self.account && (imported || assumed) {
             self.kind = known.kind;
         }
     }
@@ -281,7 +283,8 @@ impl CatalogDocument {
                 let mut export = export.clone();
                 let kept = self.kept.get(&export.id).map(|kept| &kept.export);
                 if let Some(known) = self.exports.get(&export.id).or(kept) {
-                    export.keep_kind_of(known);
+                    let imported = self.snapshots_of(&export.id).next().is_some();
+                    export.keep_kind_of(known, imported);
                 }
                 self.exports.insert(export.id.clone(), export.clone());
                 if let Some(kept) = self.kept.remove(&export.id).filter(|kept| kept.is_of(&export)) {

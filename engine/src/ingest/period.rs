@@ -54,19 +54,13 @@ impl Import<'_> {
             .cancel
             .run_until_cancelled(self.manifest(period, known.as_deref()))
             .await;
-        let recorder = &self.importer.recorder;
         match asked {
             None => PeriodOutcome::Failed(cancelled()),
             Some(Err(error)) => {
                 self.end_without_delivery(period, &Ending::Failed(&error)).await;
                 PeriodOutcome::Failed(error)
             }
-            Some(Ok(ManifestAnswer::Unchanged)) => {
-                let message = "the published snapshot is what is delivered";
-                recorder.settle(&self.export.id, Some(period), message).await;
-                self.tell(period, ImportState::Unchanged, None);
-                PeriodOutcome::Unchanged
-            }
+            Some(Ok(ManifestAnswer::Unchanged)) => self.unchanged(period).await,
             Some(Ok(ManifestAnswer::Absent)) => {
                 let ending = Ending::Waiting(match known {
                     Some(_) => "the manifest is gone; the snapshot imported before stays".to_owned(),
@@ -80,6 +74,15 @@ impl Import<'_> {
                 None => self.delivery(period, &delivered).await,
             },
         }
+    }
+
+    /// Notes that what is delivered is what is published.
+    pub(super) async fn unchanged(&self, period: BillingPeriod) -> PeriodOutcome {
+        let message = "the published snapshot is what is delivered";
+        let recorder = &self.importer.recorder;
+        recorder.settle(&self.export.id, Some(period), message).await;
+        self.tell(period, ImportState::Unchanged, None);
+        PeriodOutcome::Unchanged
     }
 
     fn present(&self, period: BillingPeriod) -> Option<&Arc<Snapshot>> {
@@ -264,6 +267,7 @@ impl Import<'_> {
             execution_id: delivered.manifest.execution_id.clone(),
             columns: contents.columns,
             has_net_costs: contents.has_net_costs,
+            listed: delivered.manifest.listed,
             data_through: contents.data_through,
             files: contents.files,
         })

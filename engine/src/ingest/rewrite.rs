@@ -15,7 +15,7 @@ use super::scratch::{Cancellable, Gone, Scratch};
 use super::transcode::{Shape, Unpacked, first_value, transcode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::payer_columns;
-use crate::id::{BillingPeriod, ExportId, SnapshotId};
+use crate::id::{AccountId, BillingPeriod, ExportId, SnapshotId};
 
 /// Where the files of an export lie that Farthing made.
 pub(super) fn folder_of(export: &ExportId) -> Path {
@@ -89,12 +89,13 @@ pub(super) async fn rewrite(
 }
 
 impl Importer {
-    /// The first payer that a CSV file names, and the column that does. The whole file is fetched to scratch. Errors: those
-    /// of reading delivered files.
+    /// The first payer that a CSV file names, or the `wanted` one, and the column that does. The whole file is fetched to
+    /// scratch. Errors: those of reading delivered files.
     pub(crate) async fn first_csv_payer(
         &self,
         store: &Arc<dyn ObjectStore>,
         key: &str,
+        wanted: Option<AccountId>,
     ) -> Result<Option<(&'static str, String)>> {
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::BrokenDelivery, format!("{key} cannot be read: {error}"))
@@ -115,8 +116,11 @@ impl Importer {
         })?;
         let work = tokio::task::spawn_blocking(move || {
             let mut unpacked = Unpacked::open(&file.key, packed)?;
-            first_value(unpacked.text(&file.key)?, &file.key, |written| {
+            let is_column = |written: &str| {
                 payer_columns().find(|column| *column == written || *column == header::athena_name(written))
+            };
+            first_value(unpacked.text(&file.key)?, &file.key, is_column, |value| {
+                wanted.is_none_or(|wanted| wanted.as_str() == value)
             })
         });
         work.await.unwrap_or_else(|_| {

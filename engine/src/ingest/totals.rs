@@ -261,13 +261,22 @@ impl Totals {
         let Some(text) = self.accounts.get(number) else {
             return Ok(None);
         };
-        text.parse().map(Some).map_err(|_| {
+        AccountId::delivered(text).map(Some).map_err(|refused| {
+            if refused.kind() == ErrorKind::Limit {
+                return Error::new(ErrorKind::Limit, format!("{file}: {}", refused.message()))
+                    .with_hint(refused.hint().unwrap_or_default());
+            }
             let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+            let more = if shown.len() < text.len() {
+                ", shortened here,"
+            } else {
+                ","
+            };
             Error::new(
                 ErrorKind::BrokenDelivery,
-                format!("{file}: the column {column} holds \"{shown}\", which is not an account id"),
+                format!("{file}: the column {column} holds \"{shown}\"{more} which is not an account id"),
             )
-            .with_hint("Account ids are twelve digits as text; a tool that rewrote the file may have dropped zeros.")
+            .with_hint(refused.hint().unwrap_or_default())
         })
     }
 }

@@ -124,12 +124,13 @@ pub(super) fn transcode(
     Ok(Transcoded { columns, rows })
 }
 
-/// The first text that is not blank in the first column that `is` what is looked for, with what that is. Errors: as
-/// [`transcode`].
+/// The first text that is not blank and `fits`, in the first column that `is` what is looked for, with what that is. Errors:
+/// as [`transcode`].
 pub(super) fn first_value<T>(
     text: impl Read,
     file: &str,
     is: impl Fn(&str) -> Option<T>,
+    fits: impl Fn(&str) -> bool,
 ) -> Result<Option<(T, String)>> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let header = reader.byte_headers().map_err(|error| unreadable(file, &error))?.clone();
@@ -147,8 +148,9 @@ pub(super) fn first_value<T>(
         .map_err(|error| unreadable(file, &error))?
     {
         let cell = record.get(place).unwrap_or_default();
-        if !cell.is_empty() && cell != b"NULL" {
-            return Ok(Some((what, String::from_utf8_lossy(cell).into_owned())));
+        let text = String::from_utf8_lossy(cell);
+        if !cell.is_empty() && cell != b"NULL" && fits(&text) {
+            return Ok(Some((what, text.into_owned())));
         }
     }
     Ok(None)

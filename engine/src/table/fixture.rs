@@ -27,7 +27,8 @@ use crate::execute::LocalExecutor;
 use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::limit::Limits;
 use crate::port::{
-    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
+    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport, LocationRoot,
+    ManifestAnswer,
 };
 use crate::principal::{Grant, Principal, Role};
 use crate::session::{BoundQuery, BoundSession, QuerySettings, SessionBuilder};
@@ -161,7 +162,7 @@ fn owner(row: &Row) -> RowOwner {
     let id = |names: [&str; 3]| {
         let mut cells = names.into_iter().filter_map(|name| row.get(name));
         cells.find_map(|cell| match cell {
-            Cell::Text(text) => text.parse().ok(),
+            Cell::Text(text) => AccountId::delivered(text).ok(),
             _ => None,
         })
     };
@@ -176,6 +177,15 @@ struct OneStore(Arc<InMemory>);
 
 #[async_trait]
 impl ExportSource for OneStore {
+    async fn list_manifests(
+        &self,
+        _: &ExportLocation,
+        _: &Credential,
+        _: usize,
+    ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>> {
+        Ok(None)
+    }
+
     async fn probe(&self, _: &ExportLocation, _: &Credential) -> Result<LocationReport> {
         Err(Error::new(ErrorKind::Unsupported, "not in this test"))
     }
@@ -366,6 +376,7 @@ impl World {
             execution_id: None,
             columns,
             has_net_costs,
+            listed: false,
             data_through: None,
             files: pinned,
         })

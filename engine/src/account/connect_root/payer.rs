@@ -17,20 +17,27 @@ use crate::ingest::delivery::Encoding;
 use crate::ingest::pinned::PinnedReader;
 use crate::port::{Credential, ExportLocation, ExportSource, ManifestAnswer};
 
-/// The first payer that the files of a period name, and the column that does.
+/// The first payer that the files of a period name, and the column that does; of one that is `wanted`, whether they do.
 pub(super) async fn read(
     source: &dyn ExportSource,
     importer: &Importer,
     location: &ExportLocation,
     credential: &Credential,
     period: BillingPeriod,
+    wanted: Option<AccountId>,
 ) -> Result<(&'static str, AccountId)> {
-    let unknown = || {
-        Error::new(
+    let is_wanted = |id: &str| wanted.is_none_or(|wanted| wanted.as_str() == id);
+    let unknown = || match wanted {
+        // Anything but the id of an account of AWS has to be what the data says.
+        Some(wanted) => wanted
+            .check_aws()
+            .err()
+            .unwrap_or_else(|| Error::defect("an account of AWS is looked for in files")),
+        None => Error::new(
             ErrorKind::BrokenDelivery,
             format!("the files of {period} at {} name no payer", location.uri()),
         )
-        .with_hint("Give account_id => '<payer>'.")
+        .with_hint("Give account_id => '<payer>'."),
     };
     let ManifestAnswer::Found(found) = source.fetch_manifest(location, credential, period, None).await? else {
         return Err(unknown());
@@ -44,8 +51,8 @@ pub(super) async fn read(
             )
         };
         if Encoding::of(key) == Encoding::Csv {
-            match importer.first_csv_payer(&store, key).await? {
-                Some((column, id)) => return Ok((column, id.parse()?)),
+            match importer.first_csv_payer(&store, key, wanted).await? {
+                Some((column, id)) => return Ok((column, AccountId::delivered(&id)?)),
                 None => continue,
             }
         }
@@ -68,8 +75,13 @@ pub(super) async fn read(
                 break;
             };
             let text = cast(column, &DataType::Utf8).map_err(|e| broken(&e))?;
-            if let Some(id) = text.as_string::<i32>().iter().flatten().find(|id| !id.is_empty()) {
-                return Ok((payer, id.parse()?));
+            if let Some(id) = text
+                .as_string::<i32>()
+                .iter()
+                .flatten()
+                .find(|id| !id.trim().is_empty() && is_wanted(id))
+            {
+                return Ok((payer, AccountId::delivered(id)?));
             }
         }
     }

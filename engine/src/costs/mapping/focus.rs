@@ -7,8 +7,8 @@
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::Expr;
 
+use super::CostColumn;
 use super::source::{Sources, null};
-use super::{CostColumn, CostType};
 
 /// The expression of a column over a FOCUS export; `None` for one of Farthing's own that says the same over every export.
 pub(super) fn expression(column: &CostColumn, sources: &Sources<'_>) -> Option<DataFusionResult<Expr>> {
@@ -52,6 +52,7 @@ fn pascal_case(name: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::CostType;
     use super::*;
     use crate::catalog::ExportKind;
 

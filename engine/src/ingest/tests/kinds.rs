@@ -107,7 +107,7 @@ async fn an_export_without_what_focus_requires_is_refused_as_focus() {
     bed.bucket.write_manifest("2026-06", &[KEY]);
     let outcome = bed.outcome().await;
     assert!(
-        outcome.contains("lacks columns that are needed: BillingAccountId, ChargeCategory"),
+        outcome.contains("lacks columns that costs need: BillingAccountId, ChargeCategory"),
         "{outcome}"
     );
 }
