@@ -13,6 +13,7 @@
 mod connect;
 mod crash;
 mod credentials;
+mod currencies;
 mod focus;
 mod golden;
 mod history;

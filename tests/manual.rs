@@ -282,7 +282,7 @@ fn without_made_ids(text: &str) -> String {
 fn connecting_as_the_manual_says() {
     run(Start::Delivered, async |bench| {
         prepare(bench);
-        run_chapter(bench, "connect-aws.md", &names(bench)).await;
+        play(bench, "connect-aws.md", &names(bench)).await;
     });
 }
 
@@ -305,19 +305,59 @@ fn asking_for_past_deliveries_as_the_manual_says() {
             "<an instant between the two deliveries>",
             between.format("%Y-%m-%d %H:%M:%S").to_string(),
         ));
-        run_chapter(bench, "history-and-reconcile.md", &names).await;
+        play(bench, "history-and-reconcile.md", &names).await;
     });
 }
 
-/// Runs a chapter's statements, and compares its transcripts or writes them anew.
-async fn run_chapter(bench: &Bench, chapter_name: &str, names: &[(&'static str, String)]) {
+#[test]
+fn metrics_are_what_the_manual_says() {
+    const CHAPTER: &str = "cost-metrics.md";
+    run(Start::NothingDelivered, async |bench| {
+        let folder = bench.site.folder.path().join("exports");
+        let exports = tables(&chapter(CHAPTER));
+        assert_eq!(exports.len(), 2);
+        for (name, text) in &exports {
+            deliver_to_folder(&folder, name, text);
+        }
+        play(bench, CHAPTER, &[("<folder>", folder.display().to_string())]).await;
+    });
+}
+
+/// The files that a chapter shows: the blocks of CSV, by name.
+fn tables(text: &str) -> Vec<(String, String)> {
+    let blocks = text.split("```csv ").skip(1);
+    let named = blocks.map(|block| {
+        let (name, rest) = block.split_once('\n').unwrap();
+        let (csv, _) = rest.split_once("```").unwrap();
+        (name.to_owned(), csv.to_owned())
+    });
+    named.collect()
+}
+
+/// A month of an export in a folder, as the chapter says that it lies there.
+pub(crate) fn deliver_to_folder(folder: &Path, name: &str, csv: &str) {
+    let file = format!("{name}/data/BILLING_PERIOD=2026-07/{name}.csv");
+    let manifest = serde_json::json!({ "executionId": "1", "dataFiles": [format!("s3://any/{file}")], "columns": [] });
+    let manifest = (
+        format!("{name}/metadata/BILLING_PERIOD=2026-07/{name}-Manifest.json"),
+        manifest.to_string(),
+    );
+    for (key, text) in [(file, csv.to_owned()), manifest] {
+        let path = folder.join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// Runs a chapter. `names` are what stands for the reader's own, longest first.
+async fn play(bench: &Bench, file: &str, names: &[(&'static str, String)]) {
     let filled = |text: &str| {
         names
             .iter()
             .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     };
     let mut admin = bench.site.admin();
-    let text = chapter(chapter_name);
+    let text = chapter(file);
     let mut rewritten: Vec<(usize, usize, String)> = Vec::new();
     let mut last = Answer::default();
     for (number, part) in parts(&text).into_iter().enumerate() {
@@ -335,7 +375,7 @@ async fn run_chapter(bench: &Bench, chapter_name: &str, names: &[(&'static str, 
                 } else {
                     assert_eq!(
                         text, answered,
-                        "{chapter_name}, line {line}: the transcript is of another answer"
+                        "{file}, line {line}: the transcript is of another answer"
                     );
                 }
                 continue;
@@ -343,10 +383,7 @@ async fn run_chapter(bench: &Bench, chapter_name: &str, names: &[(&'static str, 
         };
         let statement = filled(&sql);
         let unknown = statement.contains(" => '<") || statement.contains("= '<");
-        assert!(
-            !unknown,
-            "{chapter_name}, line {line}: nothing stands for a name:\n{statement}"
-        );
+        assert!(!unknown, "{file}, line {line}: nothing stands for a name:\n{statement}");
         match (admin.run(&statement).await, fails) {
             (Ok(answer), None) => {
                 if let Some(comment) = afterwards {
@@ -364,7 +401,7 @@ async fn run_chapter(bench: &Bench, chapter_name: &str, names: &[(&'static str, 
         for (first, count, answered) in rewritten.into_iter().rev() {
             lines.splice(first - 1..first - 1 + count, answered.lines().map(str::to_owned));
         }
-        std::fs::write(path(chapter_name), lines.join("\n") + "\n").unwrap();
+        std::fs::write(path(file), lines.join("\n") + "\n").unwrap();
     }
 }
 

@@ -12,11 +12,14 @@
 //! twice, and none vanishes.
 
 pub mod as_of;
+pub mod calendar;
 pub mod changes;
 pub mod commitments;
 pub mod compare;
 pub mod mapping;
+pub(crate) mod owners;
 pub mod reconcile;
+pub mod tag;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +37,7 @@ use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::scope::AccountScope;
 use crate::snapshot::Snapshot;
 use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
+use owners::AccountNames;
 
 /// The name of the table in the schema `public`.
 pub const COSTS: &str = "costs";
@@ -44,19 +48,24 @@ pub(crate) type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<O
 /// Months of exports whose snapshot is known and cannot be read any more.
 pub(crate) type Lost = BTreeMap<ExportId, BTreeSet<BillingPeriod>>;
 
-/// The plan of `costs` in one catalog version and scope.
-pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
-    plan_of(lease, scope, files, &Lost::new())
+/// The plan of `costs` in one catalog version and scope. `names` are those of the scope's accounts, for rows without one.
+pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files, names: &AccountNames) -> Result<LogicalPlan> {
+    plan_of(lease, scope, (files, names), &Lost::new())
 }
 
 /// The same where some snapshots are lost: reading a row that one of them had is an error.
-fn plan_of(lease: &Lease, scope: &AccountScope, files: &Files, lost: &Lost) -> Result<LogicalPlan> {
+fn plan_of(
+    lease: &Lease,
+    scope: &AccountScope,
+    (files, names): (&Files, &AccountNames),
+    lost: &Lost,
+) -> Result<LogicalPlan> {
     let excluded = excluded(lease);
     let mut union: Option<LogicalPlanBuilder> = None;
     for export in lease.document.exports.values().filter(|export| in_costs(export)) {
         let none = BTreeMap::new();
         let excluded = excluded.get(&export.id).unwrap_or(&none);
-        let Some(part) = part(lease, export, (excluded, lost.get(&export.id)), scope, files)? else {
+        let Some(part) = part(lease, export, (excluded, lost.get(&export.id)), scope, (files, names))? else {
             continue;
         };
         union = Some(match union {
@@ -85,7 +94,7 @@ fn part(
         Option<&BTreeSet<BillingPeriod>>,
     ),
     scope: &AccountScope,
-    files: &Files,
+    (files, names): (&Files, &AccountNames),
 ) -> Result<Option<LogicalPlan>> {
     let mut snapshots = Vec::new();
     let mut filters = Vec::new();
@@ -120,16 +129,23 @@ fn part(
         Audience::Costs,
     )?;
     let table = table.without(missed);
-    project(export, table, filters).map(Some).map_err(datafusion_error)
+    project(export, table, filters, names)
+        .map(Some)
+        .map_err(datafusion_error)
 }
 
-fn project(export: &Export, table: SnapshotTable, filters: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+fn project(
+    export: &Export,
+    table: SnapshotTable,
+    filters: Vec<Expr>,
+    names: &AccountNames,
+) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
     let mut scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
     for filter in filters {
         scan = scan.filter(filter)?;
     }
-    let columns = mapping::expressions(scan.schema(), export)?;
+    let columns = mapping::expressions(scan.schema(), export, names)?;
     scan.project(columns)?.build()
 }
 
@@ -236,6 +252,27 @@ pub(crate) fn excluded(lease: &CatalogState) -> Excluded {
         }
     }
     excluded
+}
+
+/// What a relation of the schema `public` is, for catalogs.
+pub fn about(table: &str) -> Option<&'static str> {
+    match table {
+        COSTS => Some("All connected billing data in FOCUS vocabulary, each cost once"),
+        calendar::COSTS_DAILY => Some("costs summed by day (UTC), account, service and what reports group by"),
+        calendar::COSTS_MONTHLY => Some("costs summed by month (UTC), account, service and what reports group by"),
+        _ => None,
+    }
+}
+
+/// What a column of such a relation holds, for catalogs.
+pub fn about_column(table: &str, column: &str) -> Option<&'static str> {
+    match table {
+        COSTS => columns()
+            .find(|known| known.name == column)
+            .map(|known| known.description),
+        calendar::COSTS_DAILY | calendar::COSTS_MONTHLY => calendar::description(table, column),
+        _ => None,
+    }
 }
 
 /// The columns of `costs` with their descriptions, for catalogs and documentation.

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     DivisionByZero,
     /// A number leaves the range of its type.
     OutOfRange,
+    /// Amounts of more than one currency are to be added or compared.
+    MixedCurrencies,
     /// The object exists already.
     Duplicate,
     /// The object does not exist.

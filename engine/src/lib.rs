@@ -17,6 +17,7 @@ pub mod limit;
 pub mod money;
 pub mod port;
 pub mod principal;
+pub mod resource;
 pub mod scope;
 pub mod secret;
 pub mod session;

@@ -6,12 +6,15 @@
 
 mod checked;
 mod cooperate;
+mod currency;
 mod functions;
 mod names;
 
 mod optimizer;
 mod query;
 mod safe_first;
+mod sum_of_sums;
+mod tagged;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,12 +46,16 @@ use object_store::memory::InMemory;
 use url::Url;
 
 use self::checked::{Checked, NotDistinct};
+use self::currency::CurrencyRule;
 use crate::account::policy;
 use crate::catalog::{Archive, Lease};
+use crate::costs::owners::KnownOwners;
+use crate::costs::tag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::datafusion_error;
 use crate::limit::Limits;
 use crate::principal::Principal;
+use crate::resource;
 use crate::scope::AccountScope;
 use crate::scope::check::ScopeCheck;
 use crate::scope::rule::ScopeRule;
@@ -100,6 +107,7 @@ pub struct SessionBuilder {
     files: Files,
     system: Arc<[Arc<dyn SystemTable>]>,
     archive: Arc<Archive>,
+    owners: KnownOwners,
 }
 
 impl std::fmt::Debug for SessionBuilder {
@@ -126,12 +134,14 @@ impl SessionBuilder {
                 footers: FooterCache::new(limits.footer_cache_bytes),
             },
             system: system.into(),
+            owners: KnownOwners::default(),
         })
     }
 
     /// A session for statements of `principal` in the catalog version of `lease`. Makes no request.
     pub async fn bind(&self, lease: Lease, principal: &Principal, settings: &QuerySettings) -> Result<BoundSession> {
         let scope = AccountScope::of(&lease, principal);
+        let owners = self.owners.of(&lease);
         let view = SystemView {
             lease,
             principal: principal.clone(),
@@ -144,6 +154,7 @@ impl SessionBuilder {
             files: self.files.clone(),
             system: Arc::clone(&self.system),
             search_path: settings.search_path.clone(),
+            owners: Arc::clone(&owners),
             further: None,
             recall: Arc::new(functions::Recall::new(Arc::clone(&self.archive))),
         });
@@ -159,9 +170,15 @@ impl SessionBuilder {
             .map_err(|_| bad_time_zone(&settings.time_zone))?;
         config.options_mut().execution.time_zone = Some(settings.time_zone.clone());
         let mut rules = self.template.physical_optimizers().to_vec();
+        let mut analyzer = self.template.analyzer().rules.clone();
+        if let Some(rule) = CurrencyRule::needed(owners.currencies(&scope)) {
+            // Last: what it adds has its types already.
+            analyzer.push(Arc::new(rule));
+        }
         rules.push(Arc::new(ScopeCheck::new(scope)));
         let mut state = builder
             .with_config(config)
+            .with_analyzer_rules(analyzer)
             .with_catalog_list(Arc::new(names::OneCatalog(Arc::clone(&names))))
             .with_physical_optimizer_rules(rules)
             .build();
@@ -238,6 +255,8 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
         .into_iter()
         .filter(|function| !WITHHELD_FUNCTIONS.contains(&function.name()))
         .chain(policy::scalar_functions())
+        .chain(resource::function::scalar_functions())
+        .chain(tag::scalar_functions())
         .collect();
     let mut analyzer = Analyzer::new();
     // First, so that no coercion casts an account id before it is compared as text.

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::catalog::{Export, Lease};
@@ -51,6 +52,14 @@ pub(crate) enum Audience {
     Statement,
     /// The mapping of `costs`.
     Costs,
+}
+
+/// Whether the scan is one of the rows that `costs` is made of, and not one that a statement named.
+pub(crate) fn is_costs_scan(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source).is_ok_and(|provider| {
+        let table = provider.downcast_ref::<SnapshotTable>();
+        table.is_some_and(|table| table.columns.visible.field_with_name(HAS_NET_COSTS).is_ok())
+    })
 }
 
 /// The snapshots of one export in one catalog version, seen through one account scope.

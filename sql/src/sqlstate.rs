@@ -44,6 +44,7 @@ impl SqlState {
             ErrorKind::NullNotAllowed => ("22004", INVALID_ARGUMENT),
             ErrorKind::DivisionByZero => ("22012", INVALID_ARGUMENT),
             ErrorKind::OutOfRange => ("22003", INVALID_ARGUMENT),
+            ErrorKind::MixedCurrencies => ("22000", INVALID_ARGUMENT),
             ErrorKind::Duplicate => ("42710", ALREADY_EXISTS),
             ErrorKind::Missing => ("42704", NOT_FOUND),
             ErrorKind::NoPrivilege => ("42501", PERMISSION_DENIED),

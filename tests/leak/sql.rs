@@ -40,7 +40,7 @@ impl Words {
     }
 }
 
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 13] = [
     "sub_account_id",
     "sub_account_name",
     "service_name",
@@ -52,6 +52,8 @@ const TEXTS: [&str; 11] = [
     "x_billing_period",
     "pricing_category",
     "commitment_discount_id",
+    "x_resource_key",
+    "x_resource_type",
 ];
 const AMOUNTS: [&str; 5] = [
     "billed_cost",
@@ -125,6 +127,7 @@ fn leaf(words: &Words) -> BoxedStrategy<String> {
         1 => select(open_traps),
         1 => (1i64..999_999_999_999).prop_map(|number| format!("sub_account_id = {number}")),
         1 => quoted(&words.names).prop_map(|name| format!("tags['user_team'] = {name}")),
+        1 => select(vec!["payments", "search", "web"]).prop_map(|team| format!("tag('Team') = '{team}'")),
     ]
     .boxed()
 }
@@ -228,6 +231,25 @@ pub fn statement(words: &Words) -> BoxedStrategy<String> {
                 part(&other)
             )
         });
+    let summed = (
+        select(vec!["costs_daily", "costs_monthly"]),
+        select(GROUPS.to_vec()),
+        select(AMOUNTS.to_vec()),
+        comparison(words),
+        4u32..7,
+        any::<bool>(),
+    )
+        .prop_map(|(table, group, amount, (column, literal), month, most)| {
+            let more = if most {
+                format!(", max({amount})")
+            } else {
+                String::new()
+            };
+            format!(
+                "SELECT {group}, sum({amount}), sum(x_rows){more} FROM {table} WHERE {column} >= {literal} \
+                 AND charge_period_start >= '2026-{month:02}-01' GROUP BY 1"
+            )
+        });
     let raw = (select(words.accounts.clone()), select(PERIODS.to_vec()), 0usize..5).prop_map(|(account, period, shape)| match shape {
         0 => format!("SELECT count(*), min(line_item_unblended_cost), max(line_item_usage_start_date) FROM {TABLE} WHERE billing_period = '{period}'"),
         1 => format!("SELECT line_item_line_item_type, count(*), max(line_item_usage_amount) FROM {TABLE} WHERE line_item_usage_account_id >= '{account}' GROUP BY 1"),
@@ -251,6 +273,7 @@ pub fn statement(words: &Words) -> BoxedStrategy<String> {
         2 => windowed,
         1 => united,
         3 => raw,
+        2 => summed,
     ]
     .boxed()
 }

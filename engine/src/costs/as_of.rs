@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
+use super::owners::AccountNames;
 use super::{Lost, plan_of};
 use crate::catalog::{CatalogState, KnownDelivery, Lease};
 use crate::error::Result;
@@ -51,11 +52,11 @@ pub(crate) fn plan(
     snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Snapshot>>>,
     lost: &Lost,
     scope: &AccountScope,
-    files: &Files,
+    seen_with: (&Files, &AccountNames),
 ) -> Result<LogicalPlan> {
     let then = Arc::new(CatalogState {
         document: lease.document.clone(),
         snapshots,
     });
-    plan_of(&then, scope, files, lost)
+    plan_of(&then, scope, seen_with, lost)
 }

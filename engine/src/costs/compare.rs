@@ -14,6 +14,7 @@ use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::mapping;
+use super::owners::AccountNames;
 use crate::catalog::{Export, ExportKind, Lease};
 use crate::error::Result;
 use crate::execute::datafusion_error;
@@ -96,7 +97,7 @@ fn side(lease: &Lease, export: &Export, side: Side, scope: &AccountScope, files:
 fn rows_of(export: &Export, side: Side, table: SnapshotTable) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
     let scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
-    let columns = mapping::expressions(scan.schema(), export)?;
+    let columns = mapping::expressions(scan.schema(), export, &AccountNames::default())?;
     let costs = scan.project(columns)?;
     let (one, none) = (lit(1_i64), lit(0_i64));
     let nothing = lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE));

@@ -18,10 +18,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
+use super::owners::AccountNames;
 use crate::catalog::{Export, ExportKind};
+use crate::error::Error;
 use crate::money::function::MONEY;
+use crate::resource::function::{Part, part_of};
 use crate::table::text_map;
 use source::{Basis, Sources};
 
@@ -75,20 +79,55 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The projection that makes `costs` of one export's rows.
-pub(super) fn expressions(export_columns: &DFSchema, export: &Export) -> DataFusionResult<Vec<Expr>> {
-    let sources = Sources::new(export_columns, &export.id);
-    let own = |column| match export.kind {
-        ExportKind::Focus => focus::expression(column, &sources),
-        _ => None,
-    };
+/// `names` has the names of accounts for rows that have none.
+pub(super) fn expressions(
+    export_columns: &DFSchema,
+    export: &Export,
+    names: &AccountNames,
+) -> DataFusionResult<Vec<Expr>> {
+    let sources = Sources::new(export_columns, export);
     COLUMNS
         .iter()
         .map(|column| {
-            let expr = own(column).unwrap_or_else(|| (column.source)(&sources))?;
-            let expr = expr.cast_to(&column.r#type.arrow(), export_columns)?;
-            Ok(expr.alias(column.name))
+            let mut expr = expression(column, &sources)?;
+            if let Some((_, account)) = NAMED.iter().find(|(name, _)| *name == column.name)
+                && !names.is_empty()
+            {
+                expr = coalesce(vec![expr, names.name_of(value_of(&sources, account)?)]);
+            }
+            Ok(expr.cast_to(&column.r#type.arrow(), export_columns)?.alias(column.name))
         })
         .collect()
+}
+
+/// The columns with names of accounts, and those with their ids.
+const NAMED: [(&str, &str); 2] = [
+    ("billing_account_name", "billing_account_id"),
+    ("sub_account_name", "sub_account_id"),
+];
+
+/// A column as exports of this kind have it.
+fn expression(column: &CostColumn, sources: &Sources) -> DataFusionResult<Expr> {
+    let own = match sources.export.kind {
+        ExportKind::Focus => focus::expression(column, sources),
+        _ => None,
+    };
+    own.unwrap_or_else(|| (column.source)(sources))
+}
+
+/// Another column of `costs`, for columns that are derived from it.
+fn value_of(sources: &Sources, name: &str) -> DataFusionResult<Expr> {
+    let column = COLUMNS.iter().find(|column| column.name == name);
+    expression(
+        column.ok_or_else(|| Error::defect(format!("costs has no column {name}")))?,
+        sources,
+    )
+}
+
+/// A part of the resource id.
+fn resource(sources: &Sources, part: Part) -> DataFusionResult<Expr> {
+    let id = value_of(sources, "resource_id")?;
+    Ok(part_of(part, id, value_of(sources, "x_service_code")?))
 }
 
 macro_rules! columns {
@@ -107,7 +146,7 @@ columns! {
     billing_account_id Text |s| Ok(s.text("bill_payer_account_id")),
         "The payer: the account that receives the bill. Text, as delivered: twelve digits for an account of AWS. From bill_payer_account_id.";
     billing_account_name Text |s| Ok(s.text("bill_payer_account_name")),
-        "The payer's name. From bill_payer_account_name.";
+        "The payer's name. From bill_payer_account_name, else as other deliveries or connect_aws_root name the account.";
     billing_account_type Text |s| Ok(s.absent(CostType::Text)),
         "What kind of account the payer is. In FOCUS 1.2 exports alone.";
     billing_currency Text |s| Ok(s.text("line_item_currency_code")),
@@ -119,7 +158,7 @@ columns! {
     sub_account_id Text |s| Ok(s.text("line_item_usage_account_id")),
         "The account that used the service; NULL on some taxes and fees. Text, as delivered: twelve digits for an account of AWS. From line_item_usage_account_id.";
     sub_account_name Text |s| Ok(s.text("line_item_usage_account_name")),
-        "That account's name. From line_item_usage_account_name.";
+        "That account's name. From line_item_usage_account_name, else as other deliveries or its connection name the account.";
     sub_account_type Text |s| Ok(s.absent(CostType::Text)),
         "What kind of account it is. In FOCUS 1.2 exports alone.";
     charge_category Text |s| s.charge_category(),
@@ -258,4 +297,22 @@ columns! {
         "The part of the instance's cost that a split row stands for, NULL on other rows; never add it to other costs. From split_line_item_split_cost.";
     x_export Text |s| Ok(s.export()),
         "The export that the row comes from.";
+    x_true_up Money |s| s.true_up(),
+        "Minus the upfront fees that the month's amortised costs hold: on SavingsPlanRecurringFee and RIFee, else 0. With x_amortized_cost and x_upfront_fee it adds up to x_unblended_cost.";
+    x_upfront_fee Money |s| s.upfront_fee(),
+        "The unblended cost of SavingsPlanUpfrontFee and of Fee with a reservation, which amortised costs spread over the term, else 0.";
+    x_resource_partition Text |s| resource(s, Part::Partition),
+        "The partition in an ARN: aws, aws-cn, aws-us-gov. From resource_id.";
+    x_resource_service Text |s| resource(s, Part::Service),
+        "The service as ARNs call it: ec2, s3, elasticloadbalancing. From resource_id; bare ids of EC2 and names of buckets are known.";
+    x_resource_region Text |s| resource(s, Part::Region),
+        "The Region in an ARN; NULL for global resources and bare ids. From resource_id.";
+    x_resource_account_id Text |s| resource(s, Part::AccountId),
+        "The account in an ARN, which owns the resource. From resource_id.";
+    x_resource_type Text |s| resource(s, Part::Type),
+        "What the resource is, as ARNs call it: instance, volume, bucket, function. From resource_id.";
+    x_resource_name Text |s| resource(s, Part::Name),
+        "The id without what is in the columns before: i-0abc, the name of a bucket, app/name/hash of a load balancer. From resource_id.";
+    x_resource_key Text |s| resource(s, Part::Key),
+        "The canonical key, equal for an id and the ARN of the same resource: what live tables are joined by. From resource_id.";
 }

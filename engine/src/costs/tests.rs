@@ -3,6 +3,7 @@
 mod focus;
 mod history;
 mod legacy;
+mod vocabulary;
 
 use crate::port::Clock;
 use crate::table::fixture::{ANN, BOB, Cell, HIDDEN, PAYER, RealClock, Row, World, parse, reader, usage};

@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::TableType;
+use datafusion::logical_expr::{LogicalPlan, TableType};
 
 use super::functions::Recall;
 use super::{CATALOG, SchemaSource, TableEntry, TableKind};
+use crate::costs::calendar::span::Span;
+use crate::costs::calendar::{self, COSTS_DAILY, COSTS_MONTHLY};
+use crate::costs::owners::Owners;
 use crate::costs::{self, commitments, compare};
 use crate::error::Result;
 use crate::id::ExportId;
@@ -30,6 +33,7 @@ pub(super) struct Names {
     pub files: Files,
     pub system: Arc<[Arc<dyn SystemTable>]>,
     pub search_path: Vec<String>,
+    pub owners: Arc<Owners>,
     pub further: Option<Arc<dyn SchemaSource>>,
     pub recall: Arc<Recall>,
 }
@@ -43,7 +47,7 @@ impl fmt::Debug for Names {
 impl Names {
     fn tables_of(&self, schema: &str) -> Vec<String> {
         match schema {
-            "public" => vec![costs::COSTS.to_owned()],
+            "public" => [costs::COSTS, COSTS_DAILY, COSTS_MONTHLY].map(str::to_owned).to_vec(),
             "exports" => self
                 .view
                 .lease
@@ -84,8 +88,13 @@ impl Names {
                 .filter(|schema| *schema != SEARCH_PATH)
                 .find_map(|schema| self.table(schema, name).transpose())
                 .transpose(),
-            "public" if name == costs::COSTS => {
-                let plan = costs::plan(&self.view.lease, &self.view.scope, &self.files)?;
+            "public" => {
+                let plan = match name {
+                    costs::COSTS => self.costs()?,
+                    COSTS_DAILY => calendar::plan(self.costs()?, Span::Day)?,
+                    COSTS_MONTHLY => calendar::plan(self.costs()?, Span::Month)?,
+                    _ => return Ok(None),
+                };
                 Ok(Some(Arc::new(ViewTable::new(plan, None))))
             }
             "exports" => self.export(name),
@@ -108,6 +117,11 @@ impl Names {
                 .as_ref()
                 .map_or(Ok(None), |further| further.table(schema, name)),
         }
+    }
+
+    fn costs(&self) -> Result<LogicalPlan> {
+        let SystemView { lease, scope, .. } = &self.view;
+        costs::plan(lease, scope, &self.files, &self.owners.names(scope))
     }
 
     /// The schema that is looked up before the search path.

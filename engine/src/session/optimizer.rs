@@ -1,14 +1,24 @@
 //! The logical rules of a session, as an explicit list.
 //!
-//! It is DataFusion's list with two differences. Projections are pruned first: `costs` has dozens of columns, most
+//! It is DataFusion's list with four differences. Projections are pruned first: `costs` has dozens of columns, most
 //! statements use a handful, and every later rule would work on all of them. The two rules that move struct accesses
 //! toward the scan are left out: they gain nothing for maps, and in DataFusion 55.2 they fail on a projection that common
-//! subexpressions were taken out of ("duplicate unqualified field name __common_expr_1").
+//! subexpressions were taken out of ("duplicate unqualified field name __common_expr_1"). And conditions on days and months
+//! ([`crate::costs::calendar`]) are turned into ones on instants as soon as they have moved down: before common
+//! subexpressions are taken out of them, which would hide what they are; and what is summed twice is
+//! summed once ([`super::sum_of_sums`]).
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
+
+use super::sum_of_sums::SumOfSums;
+use crate::costs::calendar::span;
 
 /// The rules that are left out, by their names.
 const LEFT_OUT: [&str; 2] = ["extract_leaf_expressions", "push_down_leaf_projections"];
@@ -16,11 +26,45 @@ const LEFT_OUT: [&str; 2] = ["extract_leaf_expressions", "push_down_leaf_project
 /// The logical rules, in order.
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
-    rules.extend(
-        Optimizer::new()
-            .rules
-            .into_iter()
-            .filter(|rule| !LEFT_OUT.contains(&rule.name())),
-    );
+    for rule in Optimizer::new().rules {
+        let moves_filters = rule.name() == MOVES_FILTERS;
+        if !LEFT_OUT.contains(&rule.name()) {
+            rules.push(rule);
+        }
+        if moves_filters {
+            rules.push(Arc::new(SpanConditions));
+            rules.push(Arc::new(SumOfSums));
+        }
+    }
     rules
+}
+
+/// The rule after which conditions stand where they stay.
+const MOVES_FILTERS: &str = "push_down_filter";
+
+/// Simplifies the conditions on days and months.
+#[derive(Debug)]
+struct SpanConditions;
+
+impl OptimizerRule for SpanConditions {
+    fn name(&self) -> &str {
+        "span_conditions"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> DataFusionResult<Transformed<LogicalPlan>> {
+        let concerned = match &plan {
+            LogicalPlan::Filter(filter) => filter.predicate.exists(|expr| {
+                Ok(matches!(expr, Expr::ScalarFunction(call) if span::FUNCTIONS.contains(&call.name())))
+            })?,
+            _ => false,
+        };
+        match concerned {
+            true => SimplifyExpressions::default().rewrite(plan, config),
+            false => Ok(Transformed::no(plan)),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
 use super::names::SEARCH_PATH;
-use super::{BoundSession, CATALOG};
+use super::{BoundSession, CATALOG, tagged};
 use crate::catalog::Lease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::datafusion_error;
@@ -38,8 +38,9 @@ impl fmt::Debug for BoundQuery {
     }
 }
 
-pub(super) async fn plan(session: &BoundSession, statement: Statement) -> DataFusionResult<BoundQuery> {
+pub(super) async fn plan(session: &BoundSession, mut statement: Statement) -> DataFusionResult<BoundQuery> {
     require_query(&statement)?;
+    tagged::name_maps(&mut statement)?;
     require_tables(session, &statement)?;
     let mut plan = session.state.statement_to_plan(statement.clone()).await?;
     // Table functions say what they need when they are called, and get it at the second pass.
@@ -135,7 +136,9 @@ fn unknown_table(session: &BoundSession, reference: &TableReference) -> Error {
     let tables = session.names.entries();
     match tables.iter().find(|entry| entry.name == reference.table()) {
         Some(entry) => error.with_hint(format!("There is {}.{}.", entry.schema, entry.name)),
-        None => error.with_hint("The schemas are public (costs), exports (one table per export) and system."),
+        None => error.with_hint(
+            "The schemas are public (costs, costs_daily, costs_monthly), exports (one table per export) and system.",
+        ),
     }
 }
 

@@ -26,7 +26,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::LocalExecutor;
 use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::limit::Limits;
-use crate::money::Amount;
 use crate::port::{
     Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport, LocationRoot,
     ManifestAnswer,
@@ -346,23 +345,26 @@ impl World {
                     });
                 }
             }
-            let mut owners: BTreeMap<RowOwner, (u64, BTreeMap<String, Amount>)> = BTreeMap::new();
+            let mut owners: BTreeMap<RowOwner, OwnerTotals> = BTreeMap::new();
             for row in &rows {
-                let (rows, unblended) = owners.entry(owner(row)).or_default();
-                *rows += 1;
-                if let (Some(Cell::Text(currency)), Some(Cell::Double(cost))) =
+                let owner = owner(row);
+                let totals = owners.entry(owner).or_insert_with(|| OwnerTotals {
+                    owner,
+                    account_name: None,
+                    rows: 0,
+                    unblended: BTreeMap::new(),
+                });
+                totals.rows += 1;
+                if let Some(Cell::Text(name)) = row.get("line_item_usage_account_name") {
+                    totals.account_name = Some((*name).to_owned());
+                }
+                if let (Some(Cell::Text(code)), Some(Cell::Double(cost))) =
                     (row.get("line_item_currency_code"), row.get("line_item_unblended_cost"))
                 {
                     let units = crate::money::exact(*cost).unwrap_or_default();
-                    *unblended.entry((*currency).to_owned()).or_default() += Amount::from_units(units);
+                    *totals.unblended.entry((*code).to_owned()).or_default() += crate::money::Amount::from_units(units);
                 }
             }
-            let owners = owners.into_iter().map(|(owner, (rows, unblended))| OwnerTotals {
-                owner,
-                account_name: None,
-                rows,
-                unblended,
-            });
             pinned.push(PinnedFile {
                 key,
                 size,
@@ -370,7 +372,7 @@ impl World {
                 last_modified: DateTime::from_timestamp(1_780_000_000, 0).unwrap(),
                 source: None,
                 rows: rows.len() as u64,
-                owners: owners.collect(),
+                owners: owners.into_values().collect(),
             });
         }
         Snapshot {

@@ -206,13 +206,8 @@ impl Objects {
 fn relations(bound: &BoundSession, oids: &mut Oids) -> Vec<Relation> {
     let mut relations = Vec::new();
     for table in bound.tables() {
-        let costs = table.schema == "public" && table.name == costs::COSTS;
-        let about_column = |name: &str| {
-            let mut columns = costs::columns();
-            columns
-                .find(|column| costs && column.name == name)
-                .map(|c| c.description)
-        };
+        let public = table.schema == "public";
+        let about_column = |name: &str| costs::about_column(&table.name, name).filter(|_| public);
         let columns = table.columns.fields().iter().map(|field| {
             let (type_oid, modifier) = types::of_arrow(field.data_type());
             Attribute {
@@ -225,7 +220,7 @@ fn relations(bound: &BoundSession, oids: &mut Oids) -> Vec<Relation> {
         relations.push(Relation {
             oid: oids.of("relation", &format!("{}.{}", table.schema, table.name)),
             kind: if table.schema == "exports" { "r" } else { "v" },
-            about: costs.then_some("All connected billing data in FOCUS vocabulary, each cost once"),
+            about: costs::about(&table.name).filter(|_| public),
             columns: columns.collect(),
             schema: table.schema,
             name: table.name,

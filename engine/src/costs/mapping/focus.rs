@@ -22,6 +22,8 @@ pub(super) fn expression(column: &CostColumn, sources: &Sources<'_>) -> Option<D
         | "x_blended_cost"
         | "x_public_on_demand_cost"
         | "x_discount_total"
+        | "x_true_up"
+        | "x_upfront_fee"
         | "x_split_cost" => null(column.r#type),
         "x_service_code" => s.text("x_ServiceCode"),
         "x_operation" => s.text("x_Operation"),

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, cast, col, lit, when};
 
 use super::CostType;
 use super::gather::gather_map;
-use crate::id::ExportId;
+use crate::catalog::Export;
 use crate::money::function::{MONEY, exact_amount, prorated_amount};
 use crate::money::{PRECISION, SCALE};
 use crate::table::{BILLING_PERIOD, HAS_NET_COSTS};
@@ -30,11 +30,12 @@ pub(super) enum Basis {
 /// The columns that an export delivers.
 pub(super) struct Sources<'a> {
     columns: &'a DFSchema,
-    export: &'a ExportId,
+    /// The export.
+    pub export: &'a Export,
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(columns: &'a DFSchema, export: &'a ExportId) -> Self {
+    pub fn new(columns: &'a DFSchema, export: &'a Export) -> Self {
         Self { columns, export }
     }
 
@@ -106,7 +107,7 @@ impl<'a> Sources<'a> {
     }
 
     pub fn export(&self) -> Expr {
-        self.constant(self.export.as_str())
+        self.constant(self.export.id.as_str())
     }
 
     pub fn billing_period(&self) -> Expr {
@@ -363,6 +364,31 @@ impl<'a> Sources<'a> {
             .when(self.is_kind(&["RIFee"]), sum(unused_upfront, unused_recurring)?)
             .when(reserved_fee, zero())
             .otherwise(self.unblended(basis)?)
+    }
+
+    /// What amortised costs hold of fees that were paid upfront (section 5.3): minus that, on the rows that carry the unused
+    /// part of a commitment.
+    pub fn true_up(&self) -> DataFusionResult<Expr> {
+        let minus = |name: &str| coalesce(vec![Expr::Negative(Box::new(self.amount(name))), zero()]);
+        when(
+            self.is_kind(&["SavingsPlanRecurringFee"]),
+            minus("savings_plan_amortized_upfront_commitment_for_billing_period"),
+        )
+        .when(
+            self.is_kind(&["RIFee"]),
+            minus("reservation_amortized_upfront_fee_for_billing_period"),
+        )
+        .otherwise(zero())
+    }
+
+    /// The fees that are paid upfront, on the day (section 5.3).
+    pub fn upfront_fee(&self) -> DataFusionResult<Expr> {
+        let reserved = self.is_kind(&["Fee"]).and(self.text(RESERVATION).is_not_null());
+        when(
+            self.is_kind(&["SavingsPlanUpfrontFee"]).or(reserved),
+            self.amount("line_item_unblended_cost"),
+        )
+        .otherwise(zero())
     }
 
     /// Commitment minus its used part. There are no net columns of either, so the net amount takes the ratio of the net

@@ -51,11 +51,19 @@ async fn psql_lists_relations_by_the_search_path() {
     assert!(recorded_rows(&world, "bob", "\\dt 1").await.is_empty());
     assert_eq!(
         recorded_rows(&world, "bob", "\\dv 1").await,
-        ["public|costs|view|farthing"]
+        [
+            "public|costs|view|farthing",
+            "public|costs_daily|view|farthing",
+            "public|costs_monthly|view|farthing"
+        ]
     );
     assert_eq!(
         recorded_rows(&world, "bob", "\\d 1").await,
-        ["public|costs|view|farthing"]
+        [
+            "public|costs|view|farthing",
+            "public|costs_daily|view|farthing",
+            "public|costs_monthly|view|farthing"
+        ]
     );
     assert_eq!(
         recorded_rows(&world, "bob", "\\dt exports.* 1").await,
@@ -161,6 +169,8 @@ async fn information_schema_tells_postgres_types() {
             .await,
         [
             "public|costs|VIEW",
+            "public|costs_daily|VIEW",
+            "public|costs_monthly|VIEW",
             "exports|main|BASE TABLE",
             "system|migration_check|VIEW"
         ]
