@@ -14,6 +14,7 @@ mod connect;
 mod crash;
 mod credentials;
 mod focus;
+mod golden;
 mod import;
 mod kinds;
 mod leak;
