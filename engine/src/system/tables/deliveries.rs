@@ -44,11 +44,11 @@ impl SystemTable for Deliveries {
         for export in view.lease.document.exports.keys() {
             for period in view.lease.delivered_periods(export) {
                 let of_period = view.lease.deliveries(export, period).into_iter();
-                known.extend(of_period.map(|delivery| (export, period, delivery)));
+                known.extend(of_period.map(|delivery| (export.clone(), period, delivery)));
             }
         }
         let rows: Vec<Vec<Cell>> = stream::iter(known)
-            .map(|(export, period, delivery)| row(view, export, period, delivery))
+            .map(|(export, period, delivery)| async move { row(view, &export, period, delivery).await })
             .buffered(READS)
             .try_collect()
             .await?;
