@@ -3,6 +3,8 @@
 mod broken;
 mod faults;
 mod replaced;
+mod schedule;
+mod swapped;
 
 use bytes::Bytes;
 use farthing_tests::bench::Bench;

@@ -129,6 +129,7 @@ async fn compare(
 enum Kind {
     Cur2,
     Legacy,
+    Focus,
 }
 
 /// The two sides, and what they are asked.
@@ -137,6 +138,7 @@ fn both_sides(kind: Kind, visible: impl Fn(&Cloud) -> Vec<String>, test: impl As
         let cloud = Cloud::delivered_of(match kind {
             Kind::Cur2 => Sample::shared().await,
             Kind::Legacy => Sample::legacy().await,
+            Kind::Focus => Sample::focus().await,
         })
         .await;
         let visible = visible(&cloud);
@@ -168,6 +170,11 @@ fn unconnected_accounts_of_a_legacy_report_influence_nothing() {
     unconnected_accounts(Kind::Legacy);
 }
 
+#[test]
+fn unconnected_accounts_of_a_focus_export_influence_nothing() {
+    unconnected_accounts(Kind::Focus);
+}
+
 fn unconnected_accounts(kind: Kind) {
     let (seed, cases) = seed_and_cases();
     let visible = |cloud: &Cloud| {
@@ -196,6 +203,11 @@ fn accounts_outside_of_a_grant_influence_nothing() {
 #[test]
 fn accounts_outside_of_a_grant_on_a_legacy_report_influence_nothing() {
     accounts_outside_of_a_grant(Kind::Legacy);
+}
+
+#[test]
+fn accounts_outside_of_a_grant_on_a_focus_export_influence_nothing() {
+    accounts_outside_of_a_grant(Kind::Focus);
 }
 
 fn accounts_outside_of_a_grant(kind: Kind) {
@@ -268,6 +280,11 @@ fn traps_laid_on_hidden_rows_never_spring() {
 #[test]
 fn traps_laid_on_hidden_rows_of_a_legacy_report_never_spring() {
     traps_laid_on_hidden_rows(Kind::Legacy);
+}
+
+#[test]
+fn traps_laid_on_hidden_rows_of_a_focus_export_never_spring() {
+    traps_laid_on_hidden_rows(Kind::Focus);
 }
 
 fn traps_laid_on_hidden_rows(kind: Kind) {

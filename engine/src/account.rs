@@ -606,7 +606,7 @@ pub(crate) fn ignored_step(state: &CatalogState) -> Option<Step> {
         true => format!(
             "CALL connect_aws_linked(access_key_id => '<key of account {first}>', secret_access_key => '<its secret>');"
         ),
-        false => format!("CALL connect_aws_linked(account_id => '{first}');"),
+        false => format!("CALL connect_aws_linked(account_id => {});", first.sql()),
     };
     Some(
         Step::new(Action::Check, "accounts in the data".to_owned(), Status::Warning)

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
-use datafusion::common::{ScalarValue, TableReference};
+use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
@@ -31,7 +31,7 @@ use crate::catalog::{CatalogState, Export, Lease};
 use crate::error::Result;
 use crate::execute::datafusion_error;
 use crate::id::{AccountId, BillingPeriod, ExportId};
-use crate::scope::{AccountScope, PAYER_ACCOUNT};
+use crate::scope::AccountScope;
 use crate::snapshot::Snapshot;
 use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
 
@@ -53,7 +53,7 @@ pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result
 fn plan_of(lease: &Lease, scope: &AccountScope, files: &Files, lost: &Lost) -> Result<LogicalPlan> {
     let excluded = excluded(lease);
     let mut union: Option<LogicalPlanBuilder> = None;
-    for export in lease.document.exports.values() {
+    for export in lease.document.exports.values().filter(|export| in_costs(export)) {
         let none = BTreeMap::new();
         let excluded = excluded.get(&export.id).unwrap_or(&none);
         let Some(part) = part(lease, export, (excluded, lost.get(&export.id)), scope, files)? else {
@@ -104,7 +104,7 @@ fn part(
             Some(payers) if *payers == payers_of(snapshot) => {}
             Some(payers) => {
                 snapshots.push(Arc::clone(snapshot));
-                filters.push(without(snapshot.period, payers));
+                filters.push(without(export, snapshot.period, payers));
             }
         }
     }
@@ -129,13 +129,21 @@ fn project(export: &Export, table: SnapshotTable, filters: Vec<Expr>) -> DataFus
     for filter in filters {
         scan = scan.filter(filter)?;
     }
-    let columns = mapping::expressions(scan.schema(), &export.id)?;
+    let columns = mapping::expressions(scan.schema(), export)?;
     scan.project(columns)?.build()
 }
 
+/// Whether the export's rows are costs.
+pub(crate) fn in_costs(export: &Export) -> bool {
+    export.kind.format().in_costs
+}
+
 /// Rows of the period whose payer is another export's matter are left out.
-fn without(period: BillingPeriod, payers: &BTreeSet<Option<AccountId>>) -> Expr {
-    let payer = || col(PAYER_ACCOUNT);
+fn without(export: &Export, period: BillingPeriod, payers: &BTreeSet<Option<AccountId>>) -> Expr {
+    let payer = || match export.kind.format().accounts.payer {
+        Some(payer) => Expr::Column(Column::from_name(payer)),
+        None => text(""),
+    };
     let mut theirs = lit(false);
     for account in payers {
         theirs = theirs.or(match account {
@@ -182,10 +190,17 @@ pub(crate) fn excluded(lease: &CatalogState) -> Excluded {
     // Who could be authoritative, and as what the payer appears in its rows.
     type Candidates<'a> = Vec<(&'a Export, Option<AccountId>)>;
     let mut candidates: BTreeMap<(AccountId, BillingPeriod), Candidates<'_>> = BTreeMap::new();
+    let mut excluded = Excluded::new();
     for (id, periods) in &lease.snapshots {
         let Some(export) = lease.document.exports.get(id) else {
             continue;
         };
+        if !in_costs(export) {
+            // Nothing of it counts.
+            let all = periods.values().map(|snapshot| (snapshot.period, payers_of(snapshot)));
+            excluded.insert(id.clone(), all.collect());
+            continue;
+        }
         for snapshot in periods.values() {
             for payer in payers_of(snapshot) {
                 let key = (payer.unwrap_or(export.account), snapshot.period);
@@ -193,7 +208,6 @@ pub(crate) fn excluded(lease: &CatalogState) -> Excluded {
             }
         }
     }
-    let mut excluded = Excluded::new();
     for ((payer, period), exports) in candidates {
         let named = |export: &Export| {
             let authority = lease.document.authority.get(&export.account);

@@ -10,6 +10,7 @@
 
 mod columns;
 pub(crate) mod delivery;
+mod news;
 pub mod past;
 mod period;
 pub(crate) mod pinned;
@@ -42,9 +43,8 @@ use crate::id::{BillingPeriod, CatalogVersion, ExportId};
 use crate::limit::Limits;
 use crate::port::{Clock, Credential, DeliveryLayout, ExportSource, LocationReport};
 use crate::snapshot::Snapshot;
-pub(crate) use columns::REQUIRED as REQUIRED_COLUMNS;
-pub(crate) use columns::cur2_columns;
 pub use columns::header::athena_name;
+use news::News;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};
 pub use scratch::Scratch;
@@ -295,17 +295,23 @@ struct Import<'a> {
 
 impl Import<'_> {
     async fn run(&mut self) -> Result<BTreeMap<BillingPeriod, PeriodOutcome>> {
+        let known: BTreeSet<BillingPeriod> = self.snapshots().map(|(period, _)| period).collect();
+        let news = News::of(self).await;
+        if matches!(&news, News::Nothing) {
+            self.settle_as_a_whole().await;
+            let mut outcomes = BTreeMap::new();
+            for period in known {
+                outcomes.insert(period, self.unchanged(period).await);
+            }
+            return Ok(outcomes);
+        }
         let mut report = self.probe().await?;
-        let known: BTreeSet<BillingPeriod> = self
-            .lease
-            .snapshots
-            .get(&self.export.id)
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .copied()
-            .collect();
         if !report.periods.is_empty() && report.layout != self.export.location.layout {
-            if known.is_empty() {
+            let alone = self.export.location.layout == DeliveryLayout::FilesAlone;
+            if report.layout == DeliveryLayout::FilesAlone {
+                // AWS writes the files of a first delivery before its manifest; only a person says that they are a copy.
+                report.periods.clear();
+            } else if known.is_empty() || alone {
                 self.adopt(report.layout).await?;
             } else {
                 // What lies there now is another export than the one that was imported.
@@ -329,14 +335,18 @@ impl Import<'_> {
             }
             return Ok(outcomes);
         }
-        let id = &self.export.id;
-        self.importer
-            .recorder
-            .settle(id, None, "the export's location can be read")
-            .await;
+        self.settle_as_a_whole().await;
         // Newest first: it is what people look at.
         let imported: Vec<(BillingPeriod, PeriodOutcome)> = stream::iter(listed.into_iter().rev())
-            .map(|period| async move { (period, this.period(period).await) })
+            .map(|period| {
+                let unchanged = news.leaves(period);
+                async move {
+                    match unchanged {
+                        true => (period, this.unchanged(period).await),
+                        false => (period, this.period(period).await),
+                    }
+                }
+            })
             .buffer_unordered(self.importer.limits.import_parallelism.max(1))
             .collect()
             .await;
@@ -344,15 +354,25 @@ impl Import<'_> {
         Ok(outcomes)
     }
 
+    /// The published snapshots of the export.
+    fn snapshots(&self) -> impl Iterator<Item = (BillingPeriod, &Arc<Snapshot>)> {
+        let periods = self.lease.snapshots.get(&self.export.id).into_iter().flatten();
+        periods.map(|(period, snapshot)| (*period, snapshot))
+    }
+
     /// An export that was connected before its first delivery turns out to be of the other kind.
     async fn adopt(&mut self, layout: DeliveryLayout) -> Result<()> {
         let mut export = self.export.clone();
-        export.kind = ExportKind::of_layout(layout);
+        // Files that were read without manifests have told the kind already.
+        if self.snapshots().next().is_none() {
+            export.kind = ExportKind::of_layout(layout);
+        }
         export.location.layout = layout;
         self.importer
             .catalog
             .publish(&[Change::SetKind {
                 export: export.id.clone(),
+                kind: export.kind,
                 layout,
             }])
             .await?;
@@ -368,6 +388,12 @@ impl Import<'_> {
             self.end_as_a_whole(&Ending::Failed(error)).await;
         }
         result
+    }
+
+    async fn settle_as_a_whole(&self) {
+        let recorder = &self.importer.recorder;
+        let message = "the export's location can be read";
+        recorder.settle(&self.export.id, None, message).await;
     }
 
     async fn end_as_a_whole(&self, ending: &Ending<'_>) {

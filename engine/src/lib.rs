@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod costs;
 pub mod error;
 pub mod execute;
+pub mod format;
 pub mod history;
 pub mod id;
 pub mod ingest;

@@ -135,11 +135,19 @@ fn exact_by_digits(value: f64) -> Option<i128> {
 
 /// Reads `[+-]digits[.digits][e[+-]digits]` into 10⁻¹² units, rounding half-even.
 pub fn parse_decimal(text: &str) -> Option<i128> {
-    parse_scaled(text, SCALE)
+    parse_scaled(text, SCALE, round_half_even)
 }
 
-/// The same into units of 10⁻ˢᶜᵃˡᵉ. `None` for what is no decimal or does not fit into [`PRECISION`] digits.
-pub fn parse_scaled(text: &str, scale: i8) -> Option<i128> {
+/// The same into units of [`EXACT_SCALE`] digits, from which [`of_exact`] makes what [`parse_decimal`] makes of the text.
+/// Rounding twice would not: of 0.0000000000004999999999 the first rounding made 0.0000000000005 and the second half of a unit
+/// too much. So digits beyond the scale are cut off, and what was cut off leaves a mark in the last digit where that would
+/// say exactly nothing or exactly a half.
+pub fn parse_exact(text: &str) -> Option<i128> {
+    parse_scaled(text, EXACT_SCALE, cut_off_marked)
+}
+
+/// Into units of 10⁻ˢᶜᵃˡᵉ. `None` for what is no decimal or does not fit into [`PRECISION`] digits.
+fn parse_scaled(text: &str, scale: i8, divide: fn(i128, i128) -> i128) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -169,8 +177,9 @@ pub fn parse_scaled(text: &str, scale: i8) -> Option<i128> {
         }
     } else {
         match 10_i128.checked_pow(shift.unsigned_abs()) {
-            None => 0,
-            Some(divisor) => round_half_even(digits, divisor),
+            // Every digit lies far behind the scale.
+            None => divide(digits.signum(), i128::MAX),
+            Some(divisor) => divide(digits, divisor),
         }
     };
     (magnitude < 10_i128.pow(u32::from(PRECISION))).then_some(if negative { -magnitude } else { magnitude })
@@ -180,6 +189,11 @@ pub fn parse_scaled(text: &str, scale: i8) -> Option<i128> {
 pub fn of_exact(units: i128) -> i128 {
     let magnitude = round_half_even(units.abs(), 10_i128.pow((EXACT_SCALE - SCALE).unsigned_abs().into()));
     if units < 0 { -magnitude } else { magnitude }
+}
+
+fn cut_off_marked(digits: i128, divisor: i128) -> i128 {
+    let (quotient, remainder) = (digits / divisor, digits % divisor);
+    quotient + i128::from(remainder != 0 && quotient % 5 == 0)
 }
 
 fn round_half_even(digits: i128, divisor: i128) -> i128 {

@@ -5,6 +5,7 @@
 mod administration;
 mod ambient;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -102,6 +103,11 @@ pub enum DeliveryLayout {
     /// The legacy Cost and Usage Report: a folder `YYYYMMDD-YYYYMMDD/` for every period, and with Athena integration the data
     /// in `<report>/year=YYYY/month=M/`.
     LegacyReport,
+    /// A legacy report whose folders of periods lie directly below the prefix, in no folder of its own.
+    LegacyReportInPrefix,
+    /// Data files without manifests, in a folder for every period: a copy of the data alone. Nothing proves that the files
+    /// of a folder are one whole delivery.
+    FilesAlone,
 }
 
 impl DeliveryLayout {
@@ -140,12 +146,21 @@ pub enum LocationRoot {
 }
 
 impl ExportLocation {
-    /// The key below which everything of the export lies: prefix and export name.
+    /// The key below which everything of the export lies: prefix and export name, or the prefix alone where the layout has
+    /// no folder of the export's name. Empty for the root itself.
     pub fn base_key(&self) -> String {
-        if self.prefix.is_empty() {
-            self.export_name.clone()
-        } else {
-            format!("{}/{}", self.prefix, self.export_name)
+        match (self.layout, self.prefix.is_empty()) {
+            (DeliveryLayout::LegacyReportInPrefix, _) => self.prefix.clone(),
+            (_, true) => self.export_name.clone(),
+            (_, false) => format!("{}/{}", self.prefix, self.export_name),
+        }
+    }
+
+    /// `name` below [`ExportLocation::base_key`], without a slash at the end of either.
+    pub fn key_below(&self, name: &str) -> String {
+        match self.base_key() {
+            base if base.is_empty() => name.to_owned(),
+            base => format!("{base}/{name}"),
         }
     }
 
@@ -198,6 +213,9 @@ pub struct Manifest {
     pub foreign_bucket: Option<String>,
     /// The columns in delivery order.
     pub columns: Vec<ManifestColumn>,
+    /// Whether the files were found by listing, because there is no manifest: then nothing proves that they are one whole
+    /// delivery.
+    pub listed: bool,
 }
 
 /// A manifest and the object it came from.
@@ -213,6 +231,15 @@ pub struct DeliveredManifest {
     pub last_modified: DateTime<Utc>,
     /// The ARN of the KMS key that it is encrypted with, and that reading it took `kms:Decrypt` on.
     pub kms_key: Option<String>,
+}
+
+/// A manifest as a listing names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedManifest {
+    /// Its key.
+    pub key: String,
+    /// Its ETag.
+    pub e_tag: String,
 }
 
 /// The answer to a conditional read of a manifest.
@@ -243,6 +270,15 @@ pub trait ExportSource: Send + Sync {
         period: BillingPeriod,
         known_e_tag: Option<&str>,
     ) -> Result<ManifestAnswer>;
+
+    /// The newest manifest of every period, by listing alone, in at most `pages` requests; `None` where that does not
+    /// suffice, or where a listing tells no ETags. Safe to repeat. Errors as `probe`.
+    async fn list_manifests(
+        &self,
+        location: &ExportLocation,
+        credential: &Credential,
+        pages: usize,
+    ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>>;
 
     /// The keys of the manifests of single executions of one period, the newest execution first, where AWS gives each a folder
     /// of its own; none elsewhere. At most a thousand. One listing for each page of a thousand. Safe to repeat. Errors as

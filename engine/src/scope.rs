@@ -18,14 +18,10 @@ use datafusion::common::Result as DataFusionResult;
 
 use crate::catalog::CatalogState;
 use crate::error::Error;
+use crate::format::AccountColumns;
 use crate::id::AccountId;
 use crate::principal::{Grant, Principal};
 use crate::snapshot::RowOwner;
-
-/// The column that says whose row it is.
-pub const USAGE_ACCOUNT: &str = "line_item_usage_account_id";
-/// The column that says who pays, which decides for rows without a usage account.
-pub const PAYER_ACCOUNT: &str = "bill_payer_account_id";
 
 /// How many account ids a plan prints before it only counts them.
 const PRINTED_ACCOUNTS: usize = 20;
@@ -58,15 +54,19 @@ impl AccountScope {
             .is_some_and(|account| self.0.contains(&account))
     }
 
-    /// Which rows are visible, from their two account columns: the usage account decides, and where it is null or blank
-    /// the payer. Text that is no account id is visible to nobody. Never null.
-    pub fn mask(&self, usage: &ArrayRef, payer: &ArrayRef) -> DataFusionResult<BooleanArray> {
-        match (usage.data_type(), payer.data_type()) {
+    /// Which rows are visible, from their account columns: the usage account decides, and where it is null or blank the
+    /// payer; without a column of payers such rows are nobody's. Text that is no account id is visible to nobody. Never
+    /// null.
+    pub fn mask(&self, usage: &ArrayRef, payer: Option<&ArrayRef>) -> DataFusionResult<BooleanArray> {
+        match (
+            usage.data_type(),
+            payer.map_or(usage.data_type(), |payer| payer.data_type()),
+        ) {
             (DataType::Utf8View, DataType::Utf8View) => {
-                Ok(self.mask_text(&usage.as_string_view(), &payer.as_string_view()))
+                Ok(self.mask_text(&usage.as_string_view(), payer.map(AsArray::as_string_view)))
             }
             (DataType::Utf8, DataType::Utf8) => {
-                Ok(self.mask_text(&usage.as_string::<i32>(), &payer.as_string::<i32>()))
+                Ok(self.mask_text(&usage.as_string::<i32>(), payer.map(AsArray::as_string::<i32>)))
             }
             (usage, payer) => Err(Error::defect(format!(
                 "the account columns have the types {usage} and {payer}, not text"
@@ -75,14 +75,14 @@ impl AccountScope {
         }
     }
 
-    fn mask_text<'a>(&self, usage: &impl StringArrayType<'a>, payer: &impl StringArrayType<'a>) -> BooleanArray {
+    fn mask_text<'a, T: StringArrayType<'a>>(&self, usage: &T, payer: Option<T>) -> BooleanArray {
         let rows = usage.len();
         // Rows of one account lie together, so most lookups repeat the one before.
         let mut last: Option<(&str, bool)> = None;
         let mut sees = |text: &'a str| match last {
             Some((known, answer)) if known == text => answer,
             _ => {
-                let answer = text.parse().is_ok_and(|account: AccountId| self.0.contains(&account));
+                let answer = AccountId::find(text).is_some_and(|account| self.0.contains(&account));
                 last = Some((text, answer));
                 answer
             }
@@ -90,15 +90,18 @@ impl AccountScope {
         (0..rows)
             .map(|row| {
                 let usage = usage.is_valid(row).then(|| usage.value(row).trim());
-                let payer = || payer.is_valid(row).then(|| payer.value(row).trim());
+                let payer = || {
+                    let payer = payer.as_ref().filter(|payer| payer.is_valid(row));
+                    payer.map(|payer| payer.value(row).trim())
+                };
                 let owner = usage.filter(|text| !text.is_empty()).or_else(payer);
                 Some(owner.is_some_and(&mut sees))
             })
             .collect()
     }
 
-    /// The predicate as a plan prints it. Names only accounts inside the scope.
-    pub fn predicate_text(&self) -> String {
+    /// The predicate over these columns as a plan prints it. Names only accounts inside the scope.
+    pub fn predicate_text(&self, columns: AccountColumns) -> String {
         if self.0.is_empty() {
             return "false: no account is visible".to_owned();
         }
@@ -108,9 +111,13 @@ impl AccountScope {
                 let _ = write!(list, ", ... {} in all", self.0.len());
                 break;
             }
-            let _ = write!(list, "{}'{account}'", if n == 0 { "" } else { ", " });
+            let _ = write!(list, "{}{}", if n == 0 { "" } else { ", " }, account.sql());
         }
-        format!("{USAGE_ACCOUNT} IN ({list}) OR {USAGE_ACCOUNT} is blank AND {PAYER_ACCOUNT} IN ({list})")
+        let usage = columns.usage;
+        match columns.payer {
+            Some(payer) => format!("{usage} IN ({list}) OR {usage} is blank AND {payer} IN ({list})"),
+            None => format!("{usage} IN ({list})"),
+        }
     }
 }
 

@@ -79,6 +79,16 @@ pub enum Form {
     Stored,
 }
 
+impl Form {
+    /// The word for it in `system.snapshots`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Stored => "stored",
+        }
+    }
+}
+
 /// A column of the snapshot, normalised to one of the engine's types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotColumn {
@@ -155,6 +165,10 @@ pub struct Snapshot {
     /// Whether any row has a net cost other than zero. Without one, net equals gross: in CUR 2.0 the net columns are
     /// always there, and without a discount agreement they say nothing (reference, section 5.3).
     pub has_net_costs: bool,
+    /// Whether its files were found by listing, as the export has no manifests: nothing proves that they are one whole
+    /// delivery.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
     /// The latest `line_item_usage_end_date`, capped at nothing: how far the data reaches.
     pub data_through: Option<DateTime<Utc>>,
     /// The files.

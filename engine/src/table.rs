@@ -21,6 +21,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::catalog::{Export, Lease};
 use crate::error::Result;
+use crate::format::AccountColumns;
 use crate::id::BillingPeriod;
 use crate::scope::AccountScope;
 use crate::snapshot::Snapshot;
@@ -85,6 +86,11 @@ impl SnapshotTable {
             columns,
             lost: BTreeSet::new(),
         })
+    }
+
+    /// The columns that say whose its rows are.
+    pub(crate) fn accounts(&self) -> AccountColumns {
+        self.export.kind.format().accounts
     }
 
     /// The table where the snapshots of these months are known and cannot be read: a scan that reaches one of them fails.

@@ -1,5 +1,5 @@
 //! The sample organisation: a believable AWS organisation and its export, generated from a seed: CUR 2.0, or the same costs as
-//! a legacy report.
+//! a legacy report or as FOCUS.
 //!
 //! [`SampleSpec`] says how large it is and how it is delivered; [`deliver`] writes it month by month into an object
 //! store that is rooted at the bucket, data files first and manifest last; [`deliver_restated`] delivers one month again
@@ -26,6 +26,7 @@ mod commitments;
 mod delivery;
 mod emit;
 mod file;
+mod focus;
 mod labels;
 mod model;
 mod organisation;
@@ -42,6 +43,7 @@ mod tests;
 pub use calendar::YearMonth;
 pub use columns::{COLUMNS, Column, ColumnKind};
 pub use delivery::{deliver, deliver_restated};
+pub use focus::FOCUS_COLUMNS;
 pub use organisation::{Account, Organisation};
 pub use totals::{ControlTotals, CostSums, ExactAmount};
 
@@ -79,6 +81,9 @@ pub enum ExportForm {
     Cur2,
     /// The legacy Cost and Usage Report in Parquet, with Athena's column names and folders.
     LegacyParquet,
+    /// AWS Data Exports, FOCUS 1.2 with AWS columns: fewer rows, and the same sums of net and net amortised cost by account,
+    /// month and service.
+    Focus,
 }
 
 /// Which delivery of a month is generated.

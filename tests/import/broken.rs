@@ -7,6 +7,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
 use farthing_tests::bench::{Bench, Start, run};
 use farthing_tests::client::Client;
 use farthing_tests::cloud::{BUCKET, EXPORT, PERIODS, PREFIX};
@@ -183,6 +184,9 @@ fn data_without_a_manifest_is_no_delivery() {
             "{}",
             answer.text()
         );
+        assert!(answer.text().contains("unverified => true"), "{}", answer.text());
+        bench.ask("CALL refresh_export()").await;
+        assert_eq!(bench.ask("SELECT count(*) FROM costs").await.single(), Some("0"));
         bench
             .cloud
             .deliver(bench.cloud.sample, |key| key.contains("2026-04"))
@@ -192,5 +196,41 @@ fn data_without_a_manifest_is_no_delivery() {
             bench.ask("SELECT DISTINCT x_billing_period FROM costs").await.single(),
             Some("2026-04")
         );
+    });
+}
+
+#[test]
+fn a_copy_of_the_data_alone_is_read_when_that_is_asked_for() {
+    run(Start::NothingDelivered, async |bench| {
+        let (sample, sandbox) = (bench.cloud.sample, &bench.cloud.sandbox);
+        let now = Utc::now();
+        let lie = async |age: TimeDelta, period: &str| {
+            sandbox.set_time(now - age);
+            let wanted = format!("/data/BILLING_PERIOD={period}");
+            bench.cloud.deliver(sample, |key| key.contains(&wanted)).await;
+            sandbox.set_time(now);
+        };
+        // Files that were written just now may not be all.
+        lie(TimeDelta::hours(1), "").await;
+        lie(TimeDelta::zero(), "2026-06").await;
+        let connect = bench.cloud.connect_root().replace(')', ", unverified => true)");
+        let answer = bench.ask(&connect).await;
+        assert!(answer.text().contains("There is no manifest"), "{}", answer.text());
+        let verified = "SELECT billing_period, verified::text FROM system.snapshots ORDER BY 1";
+        let row = |period: &str| vec![Some(period.to_owned()), Some("false".to_owned())];
+        assert_eq!(bench.ask(verified).await.rows, [row("2026-04"), row("2026-05")]);
+        lie(TimeDelta::minutes(2), "2026-06").await;
+        bench.ask("CALL refresh_export()").await;
+        for account in sample.linked() {
+            bench.ask(&bench.cloud.connect_linked(&account)).await;
+        }
+        assert_eq!(bench.ask(SEEN).await.rows, [seen(&sample.totals)]);
+        let unverified = "SELECT count(*) FROM system.snapshots WHERE NOT verified";
+        assert_eq!(bench.ask(unverified).await.single(), Some("3"));
+        // AWS delivers there after all: from now on its manifests say what counts.
+        bench.cloud.deliver(sample, |_| true).await;
+        bench.ask("CALL refresh_export()").await;
+        assert_eq!(bench.ask(SEEN).await.rows, [seen(&sample.totals)]);
+        assert_eq!(bench.ask(unverified).await.single(), Some("0"));
     });
 }

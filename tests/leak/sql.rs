@@ -1,5 +1,6 @@
 //! Random statements over `costs` and the raw export, in the shapes that dashboards and attackers send.
 
+use farthing_sandbox::sample::ExportForm;
 use farthing_tests::cloud::{Cloud, PERIODS, TABLE};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -11,7 +12,19 @@ pub struct Words {
     accounts: Vec<String>,
     hidden: Vec<String>,
     names: Vec<String>,
+    focus: bool,
 }
+
+/// What columns of the raw table are called in FOCUS.
+const IN_FOCUS: [(&str, &str); 7] = [
+    ("line_item_unblended_cost", "\"BilledCost\""),
+    ("line_item_usage_start_date", "\"ChargePeriodStart\""),
+    ("line_item_line_item_type", "\"ChargeCategory\""),
+    ("line_item_usage_amount", "\"PricingQuantity\""),
+    ("line_item_usage_account_id", "\"SubAccountId\""),
+    ("line_item_resource_id", "\"ResourceId\""),
+    ("pricing_public_on_demand_cost", "\"ListCost\""),
+];
 
 impl Words {
     /// The organisation's, of which some accounts are visible.
@@ -22,6 +35,7 @@ impl Words {
             hidden: accounts.iter().filter(|id| !visible.contains(id)).cloned().collect(),
             names: organisation.accounts().map(|account| account.name.clone()).collect(),
             accounts,
+            focus: cloud.sample.spec.form == ExportForm::Focus,
         }
     }
 }
@@ -220,6 +234,11 @@ pub fn statement(words: &Words) -> BoxedStrategy<String> {
         2 => format!("SELECT count(DISTINCT line_item_resource_id), max(line_item_usage_account_id), min(line_item_usage_account_id) FROM {TABLE}"),
         3 => format!("SELECT count(*) FROM {TABLE} r JOIN costs c ON r.line_item_resource_id = c.resource_id WHERE c.sub_account_id = '{account}' AND r.billing_period = '{period}' AND c.x_billing_period = '{period}' AND c.charge_category = 'Tax'"),
         _ => format!("SELECT max(pricing_public_on_demand_cost) FROM {TABLE} WHERE 10 / (CASE WHEN line_item_usage_account_id = '{account}' THEN 0 ELSE 1 END) > 0"),
+    });
+    let focus = words.focus;
+    let raw = raw.prop_map(move |sql| match focus {
+        true => IN_FOCUS.iter().fold(sql, |sql, (cur, focus)| sql.replace(cur, focus)),
+        false => sql,
     });
     prop_oneof![
         4 => grouped,

@@ -15,7 +15,10 @@ use tempfile::TempDir;
 /// Whether each row belongs to a visible account: its usage account, or the payer where it has none.
 fn mask(batch: &RecordBatch, visible: &[String]) -> BooleanArray {
     let text = |name: &str| cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
-    let (usage, payer) = (text("line_item_usage_account_id"), text("bill_payer_account_id"));
+    let (usage, payer) = match batch.column_by_name("SubAccountId") {
+        Some(_) => (text("SubAccountId"), text("BillingAccountId")),
+        None => (text("line_item_usage_account_id"), text("bill_payer_account_id")),
+    };
     let (usage, payer) = (usage.as_string::<i32>(), payer.as_string::<i32>());
     let owners = usage
         .iter()

@@ -61,6 +61,13 @@ impl Sample {
         SAMPLE.get_or_init(|| Self::generate(spec)).await
     }
 
+    /// The same costs as FOCUS 1.2, at the same place.
+    pub async fn focus() -> &'static Self {
+        static SAMPLE: OnceCell<Sample> = OnceCell::const_new();
+        let spec = Self::spec().with_form(ExportForm::Focus);
+        SAMPLE.get_or_init(|| Self::generate(spec)).await
+    }
+
     /// A sample of one's own.
     pub async fn generate(spec: SampleSpec) -> Self {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());

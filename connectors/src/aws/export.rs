@@ -1,16 +1,19 @@
 //! Reads exports where AWS delivers them: an S3 bucket, or a folder that holds a copy.
 //!
-//! Which files are data is only ever read from manifests. Listing finds which periods have been delivered, in the folders
+//! Which files are data is read from manifests. Listing finds which periods have been delivered, in the folders
 //! of the form `<base>/metadata/BILLING_PERIOD=YYYY-MM/`, or `<base>/YYYYMMDD-YYYYMMDD/` of a legacy report. Which of the two
-//! it is, the folders say; the location's own layout is looked for first.
+//! it is, the folders say; the location's own layout is looked for first. Only where there is no manifest at all are
+//! files taken from listings, in a layout of its own that marks them.
 
+mod alone;
 pub(crate) mod bucket;
 mod folder;
 mod layout;
+mod places;
 mod read_only;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -19,8 +22,8 @@ use chrono::{DateTime, Utc};
 use farthing_engine::error::{Error, ErrorKind, Result};
 use farthing_engine::id::BillingPeriod;
 use farthing_engine::port::{
-    Credential, DeliveredManifest, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot,
-    ManifestAnswer, SecretRef,
+    Credential, DeliveredManifest, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport,
+    LocationRoot, ManifestAnswer, SecretRef,
 };
 use object_store::ObjectStore;
 
@@ -42,6 +45,8 @@ pub struct AwsExportSource {
     regions: Arc<RegionMemory>,
     /// The manifest's key of a location and period, where it is known: the common case needs no listing then.
     manifest_keys: Memory<(String, DeliveryLayout, BillingPeriod), String>,
+    /// Locations in which each delivery comes in a new folder.
+    moving: Memory<(String, DeliveryLayout), ()>,
     /// Stores that are open for a stored key, so that connections are kept between statements.
     stores: Memory<(String, Option<String>, SecretRef), Arc<dyn ObjectStore>>,
 }
@@ -52,6 +57,7 @@ impl AwsExportSource {
             clients,
             regions: Arc::new(RegionMemory::default()),
             manifest_keys: Memory::default(),
+            moving: Memory::default(),
             stores: Memory::default(),
         }
     }
@@ -84,8 +90,12 @@ impl AwsExportSource {
         period: BillingPeriod,
         known_e_tag: Option<&str>,
     ) -> Result<Option<(String, Read)>> {
-        let memory_key = (location.uri(), location.layout, period);
-        let mut likely = layout::manifest_keys(location, period);
+        let place = (location.uri(), location.layout);
+        let memory_key = (place.0.clone(), location.layout, period);
+        let mut likely = match self.moving.get(&place) {
+            Some(()) => Vec::new(),
+            None => layout::manifest_keys(location, period),
+        };
         if let Some(known) = self.manifest_keys.get(&memory_key) {
             likely.retain(|key| *key != known);
             likely.insert(0, known);
@@ -99,19 +109,22 @@ impl AwsExportSource {
                 }
             }
         }
-        for folder in root.list(&layout::periods_prefix(location)).await?.folders {
-            if layout::period_of_folder(location.layout, &folder) != Some(period) {
-                continue;
-            }
-            let objects = root.list(&folder).await?.objects;
-            let Some(key) = layout::choose_manifest(location, &folder, objects) else {
+        let places = places::find(root, location).await?;
+        if places.moving {
+            self.moving.put(place, ());
+        }
+        for folder in places.folders.get(&period).into_iter().flatten() {
+            let objects = root.list(folder).await?.objects;
+            let Some(key) = layout::choose_manifest(location, folder, &objects).map(|object| object.key.clone()) else {
                 continue;
             };
             // Written and removed again between the listing and this read: not delivered.
             match root.read(&key, known_e_tag).await? {
                 Read::Absent => {}
                 answer => {
-                    self.manifest_keys.put(memory_key, key.clone());
+                    if !places.moving {
+                        self.manifest_keys.put(memory_key, key.clone());
+                    }
                     return Ok(Some((key, answer)));
                 }
             }
@@ -121,28 +134,10 @@ impl AwsExportSource {
 
     /// The periods that are delivered in the location's layout.
     async fn periods(&self, root: &dyn DeliveryRoot, location: &ExportLocation) -> Result<Vec<BillingPeriod>> {
-        let listed = root.list(&layout::periods_prefix(location)).await?;
-        let mut periods: Vec<BillingPeriod> = listed
-            .folders
-            .iter()
-            .filter_map(|folder| layout::period_of_folder(location.layout, folder))
-            .collect();
-        let athena = layout::athena_prefix(location);
-        let is_legacy = location.layout == DeliveryLayout::LegacyReport;
-        // AWS writes the manifest to both places; a copy of the data alone has one of them.
-        if is_legacy && periods.is_empty() && listed.folders.contains(&athena) {
-            let years = root.list(&athena).await?.folders;
-            for year in years.into_iter().filter(|folder| layout::is_year_folder(folder)) {
-                let months = root.list(&year).await?.folders;
-                periods.extend(
-                    months
-                        .iter()
-                        .filter_map(|folder| layout::period_of_athena_folder(folder)),
-                );
-            }
+        if location.layout == DeliveryLayout::FilesAlone {
+            return alone::periods(root, location).await;
         }
-        periods.sort_unstable();
-        periods.dedup();
+        let mut periods: Vec<BillingPeriod> = places::find(root, location).await?.folders.into_keys().collect();
         // The newest manifest is read, so that a key that may list and not read is told now and not at the first import.
         while let Some(newest) = periods.last() {
             if self.find_manifest(root, location, *newest, None).await?.is_some() {
@@ -167,16 +162,20 @@ impl ExportSource for AwsExportSource {
     async fn probe(&self, location: &ExportLocation, credential: &Credential) -> Result<LocationReport> {
         let root = self.root(location, credential).await?;
         root.check().await?;
-        let mut found = location.layout;
-        let mut periods = self.periods(root.as_ref(), location).await?;
-        if periods.is_empty() {
-            let other = ExportLocation {
-                layout: other_layout(location.layout),
+        let mut layouts = layout::WITH_MANIFESTS.to_vec();
+        // What was found before is looked for first; files alone count only where no manifest is.
+        layouts.sort_by_key(|layout| *layout != location.layout);
+        layouts.push(DeliveryLayout::FilesAlone);
+        let (mut found, mut periods) = (location.layout, Vec::new());
+        for layout in layouts {
+            let there = ExportLocation {
+                layout,
                 ..location.clone()
             };
-            periods = self.periods(root.as_ref(), &other).await?;
+            periods = self.periods(root.as_ref(), &there).await?;
             if !periods.is_empty() {
-                found = other.layout;
+                found = layout;
+                break;
             }
         }
         let folders_nearby = if periods.is_empty() {
@@ -200,6 +199,9 @@ impl ExportSource for AwsExportSource {
         known_e_tag: Option<&str>,
     ) -> Result<ManifestAnswer> {
         let root = self.root(location, credential).await?;
+        if location.layout == DeliveryLayout::FilesAlone {
+            return alone::manifest(root.as_ref(), location, period, known_e_tag).await;
+        }
         let Some((key, answer)) = self.find_manifest(root.as_ref(), location, period, known_e_tag).await? else {
             return Ok(ManifestAnswer::Absent);
         };
@@ -218,11 +220,20 @@ impl ExportSource for AwsExportSource {
     ) -> Result<Vec<String>> {
         let root = self.root(location, credential).await?;
         let mut keys = Vec::new();
-        for folder in root.list(&layout::periods_prefix(location)).await?.folders {
-            if layout::period_of_folder(location.layout, &folder) == Some(period) {
-                let executions = root.list(&folder).await?.folders.into_iter();
-                keys.extend(executions.map(|execution| layout::manifest_in(location, &execution)));
-            }
+        if location.layout == DeliveryLayout::FilesAlone {
+            return Ok(keys);
+        }
+        let places = places::find(root.as_ref(), location).await?;
+        // Where each delivery comes in a folder of its own day or model, none is another one's past.
+        for folder in places
+            .folders
+            .get(&period)
+            .into_iter()
+            .flatten()
+            .filter(|_| !places.moving)
+        {
+            let executions = root.list(folder).await?.folders.into_iter();
+            keys.extend(executions.map(|execution| layout::manifest_in(location, &execution)));
         }
         // Names begin with the time, in text order; older legacy reports are named by UUIDs, and have no order.
         keys.sort_unstable_by(|one, other| other.cmp(one));
@@ -241,6 +252,20 @@ impl ExportSource for AwsExportSource {
             Read::Unchanged | Read::Absent => Ok(None),
             Read::Found(found) => delivered(root.as_ref(), location, key.to_owned(), *found).map(Some),
         }
+    }
+
+    async fn list_manifests(
+        &self,
+        location: &ExportLocation,
+        credential: &Credential,
+        pages: usize,
+    ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>> {
+        if location.layout == DeliveryLayout::FilesAlone {
+            return Ok(None);
+        }
+        let root = self.root(location, credential).await?;
+        let objects = root.list_all(&layout::periods_prefix(location), pages).await?;
+        Ok(objects.and_then(|objects| places::newest_manifests(location, &objects)))
     }
 
     async fn open(&self, location: &ExportLocation, credential: &Credential) -> Result<Arc<dyn ObjectStore>> {
@@ -281,13 +306,6 @@ fn delivered(
     }))
 }
 
-fn other_layout(layout: DeliveryLayout) -> DeliveryLayout {
-    match layout {
-        DeliveryLayout::DataExports => DeliveryLayout::LegacyReport,
-        DeliveryLayout::LegacyReport => DeliveryLayout::DataExports,
-    }
-}
-
 /// The folders beside the place where the export should be, or beside the nearest one above it that exists. Best effort:
 /// it may need a wider permission than the export itself.
 async fn folders_nearby(root: &dyn DeliveryRoot, location: &ExportLocation) -> Vec<String> {
@@ -318,6 +336,8 @@ trait DeliveryRoot: Send + Sync {
     async fn check(&self) -> Result<()>;
     /// Folders and objects directly below `prefix`, which is empty or ends with a slash. All pages.
     async fn list(&self, prefix: &str) -> Result<Listing>;
+    /// All objects whose keys begin with `prefix`, if that takes at most so many requests; `None` otherwise.
+    async fn list_all(&self, prefix: &str, pages: usize) -> Result<Option<Vec<ListedObject>>>;
     /// An object's content, unless it still has `known_e_tag`. Bounded by the size that a manifest may have.
     async fn read(&self, key: &str, known_e_tag: Option<&str>) -> Result<Read>;
     /// The root as a read-only store.
@@ -341,6 +361,8 @@ struct Listing {
 #[derive(Debug, Clone)]
 struct ListedObject {
     key: String,
+    size: u64,
+    e_tag: Option<String>,
     last_modified: DateTime<Utc>,
 }
 

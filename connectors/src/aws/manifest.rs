@@ -102,6 +102,7 @@ fn parse_data_export(document: &Document, files: &Value, origin: &Origin<'_>) ->
         files: place(&keys, below_data, foreign_bucket.is_some(), origin)?,
         foreign_bucket,
         columns: columns_of(document, |_, name| name.to_owned(), origin)?,
+        listed: false,
     })
 }
 
@@ -122,6 +123,7 @@ fn parse_legacy(document: &Document, keys: &Value, origin: &Origin<'_>) -> Resul
         files: place(&keys, below_report, foreign_bucket.is_some(), origin)?,
         foreign_bucket,
         columns: columns_of(document, named, origin)?,
+        listed: false,
     })
 }
 
@@ -149,7 +151,10 @@ fn place(
     origin: &Origin<'_>,
 ) -> Result<Vec<String>> {
     let copied = foreign || origin.bucket.is_none();
-    let inside = format!("{}/", origin.base_key);
+    let inside = match origin.base_key {
+        "" => String::new(),
+        base => format!("{base}/"),
+    };
     keys.iter()
         .map(|key| {
             if key.is_empty() || key.ends_with('/') || key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) {

@@ -8,7 +8,7 @@ use super::{Caller, Connections, GivenCredential, account_entry, ignored_step};
 use crate::catalog::{Account, AccountKind, Change, Export, ExportKind, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, ExportId};
-use crate::port::{Credential, ExportLocation, Identity, LocationReport, LocationRoot};
+use crate::port::{Credential, DeliveryLayout, ExportLocation, Identity, LocationReport, LocationRoot};
 
 mod payer;
 
@@ -25,6 +25,8 @@ pub struct ConnectRoot {
     pub location: LocationParts,
     /// Whether an export of the same name at another location is replaced.
     pub replace: bool,
+    /// Whether data files without a manifest are taken from a bucket, too.
+    pub unverified: bool,
     /// Whether the call returns before the import is done.
     pub wait: bool,
     /// Whether it only plans.
@@ -62,6 +64,10 @@ impl Connections {
     /// Everything that only reads.
     async fn plan_root(&self, request: &ConnectRoot, run: &mut Run, caller: &Caller<'_>) -> Result<Plan> {
         let (credential, key_id) = self.resolve(&request.credential).await?;
+        if let (Some(account), false) = (request.account_id, matches!(credential, Credential::Absent)) {
+            // Whoever signs in is an account of AWS.
+            account.check_aws()?;
+        }
         let (mut location, identity) = self.locate(request, &credential, run).await?;
         let mut report = self.source.probe(&location, &credential).await?;
         if let (true, Some(other)) = (report.periods.is_empty(), request.location.with_all_slashes(&location))
@@ -72,6 +78,14 @@ impl Connections {
         }
         if let (LocationRoot::Bucket { region, .. }, Some(found)) = (&mut location.root, &report.region) {
             *region = Some(found.clone());
+        }
+        if report.layout == DeliveryLayout::FilesAlone {
+            let in_bucket = matches!(location.root, LocationRoot::Bucket { .. });
+            run.push(files_alone_step(&location, in_bucket && !request.unverified));
+            if in_bucket && !request.unverified {
+                report.periods.clear();
+                report.layout = location.layout;
+            }
         }
         location.layout = report.layout;
         run.push(location_step(&location, &report));
@@ -168,7 +182,7 @@ impl Connections {
         report: &LocationReport,
         run: &mut Run,
     ) -> Result<AccountId> {
-        if let Some(account) = request.account_id {
+        if let Some(account) = request.account_id.filter(AccountId::is_aws) {
             return Ok(account);
         }
         let Some(period) = report.periods.last() else {
@@ -182,9 +196,17 @@ impl Connections {
                 nearby => format!("Folders there: {}. Or give account_id => '<payer>'.", nearby.join(", ")),
             }));
         };
-        let account = payer::read(self.source.as_ref(), &self.importer, location, credential, *period).await?;
+        let (column, account) = payer::read(
+            self.source.as_ref(),
+            &self.importer,
+            location,
+            credential,
+            *period,
+            request.account_id,
+        )
+        .await?;
         run.push(
-            Step::new(Action::Check, "bill_payer_account_id".to_owned(), Status::Ok)
+            Step::new(Action::Check, column.to_owned(), Status::Ok)
                 .detail(format!("The data names account {account} as payer.")),
         );
         Ok(account)
@@ -340,6 +362,21 @@ fn location_step(location: &ExportLocation, report: &LocationReport) -> Step {
         }),
     }
     .evidence(evidence)
+}
+
+/// AWS writes the files of a delivery before its manifest, so files alone may be half a delivery.
+fn files_alone_step(location: &ExportLocation, left_alone: bool) -> Step {
+    let step = Step::new(Action::Check, location.uri(), Status::Warning);
+    match left_alone {
+        true => step.detail(
+            "Data files lie here, and no manifest that says which of them belong together, so they are not read. If AWS delivers \
+             here, its manifest follows. If it is a copy of the data alone, connect it with unverified => true.",
+        ),
+        false => step.detail(
+            "There is no manifest: the files of each month's folder are taken as they lie, and nothing proves that they are one \
+             whole delivery. system.snapshots shows such months as not verified.",
+        ),
+    }
 }
 
 fn waiting_step(export: &Export, report: &LocationReport) -> Step {

@@ -15,6 +15,7 @@ use super::location::LocationParts;
 use super::policy::{self, Kind, Partition};
 use super::run::{Action, Run, RunOutcome, Status, Step};
 use super::{Caller, Connections, GivenCredential};
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, ExportId};
 use crate::port::{
@@ -51,9 +52,18 @@ pub struct CreateExport {
 }
 
 impl CreateExport {
-    /// Whether the account is connected with it: FOCUS exports are not read.
+    /// Whether the account is connected with it.
     fn connects(&self) -> bool {
-        self.connect && self.kind != Kind::Focus
+        self.connect
+    }
+
+    /// What the export is connected as.
+    fn export_kind(&self) -> ExportKind {
+        match self.kind {
+            Kind::Cur2 => ExportKind::Cur2,
+            Kind::Focus => ExportKind::Focus,
+            Kind::Cur => ExportKind::Cur,
+        }
     }
 
     /// How its deliveries will lie.
@@ -219,7 +229,7 @@ impl Connections {
             Some(table) => match self.administration.table_columns(credential, table, &settings).await {
                 Ok(columns) => columns,
                 // The guide's policy does not allow it, and the export can be made without it.
-                Err(refused) if refused.kind() == ErrorKind::AwsRefused && request.kind == Kind::Cur2 => {
+                Err(refused) if refused.kind() == ErrorKind::AwsRefused => {
                     run.push(definition::columns_step(table, &refused));
                     definition::known_columns(request)
                 }

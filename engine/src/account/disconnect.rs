@@ -44,7 +44,7 @@ impl Connections {
                 ErrorKind::BadValue,
                 format!("confirm says \"{confirm}\", and the account is {id}"),
             )
-            .with_hint(format!("Give confirm => '{id}'.")));
+            .with_hint(format!("Give confirm => {}.", id.sql())));
         }
         let Some(account) = lease.document.accounts.get(&id) else {
             return self.run_purge(request, &lease, run).await;
@@ -87,8 +87,9 @@ impl Connections {
             return Err(match kept.is_empty() {
                 true => error.with_hint("SELECT account_id FROM system.accounts lists the connected ones."),
                 false => error.with_hint(format!(
-                    "What was imported of its exports is kept. CALL disconnect_aws_account(account_id => '{id}', confirm => '{id}', \
-                     keep_data => false) deletes it."
+                    "What was imported of its exports is kept. CALL disconnect_aws_account(account_id => {0}, confirm => {0}, \
+                     keep_data => false) deletes it.",
+                    id.sql()
                 )),
             });
         }
@@ -182,7 +183,8 @@ fn account_step(request: &Disconnect, account: &Account, only_plan: bool) -> Ste
     if only_plan && is_root && !request.dry_run {
         let data = if request.keep_data { "" } else { ", keep_data => false" };
         return step.next_sql(format!(
-            "CALL disconnect_aws_account(account_id => '{id}', confirm => '{id}'{data});"
+            "CALL disconnect_aws_account(account_id => {0}, confirm => {0}{data});",
+            id.sql()
         ));
     }
     step

@@ -252,6 +252,7 @@ impl Connections {
                     account_name: request.account_name.clone(),
                     location: location.clone(),
                     replace: false,
+                    unverified: false,
                     wait: true,
                     dry_run: false,
                 };

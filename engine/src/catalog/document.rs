@@ -84,14 +84,20 @@ pub enum ExportKind {
     Cur2,
     /// The legacy Cost and Usage Report.
     Cur,
+    /// AWS Data Exports, tables `FOCUS_1_0_AWS` and `FOCUS_1_2_AWS`.
+    Focus,
+    /// AWS Data Exports, table `COST_OPTIMIZATION_RECOMMENDATIONS`.
+    CostOptimization,
+    /// AWS Data Exports, table `CARBON_EMISSIONS`.
+    Carbon,
 }
 
 impl ExportKind {
-    /// The kind of export that is delivered in this layout.
+    /// The kind of export that is taken to be delivered in this layout until its columns are seen.
     pub fn of_layout(layout: DeliveryLayout) -> Self {
         match layout {
-            DeliveryLayout::DataExports => Self::Cur2,
-            DeliveryLayout::LegacyReport => Self::Cur,
+            DeliveryLayout::DataExports | DeliveryLayout::FilesAlone => Self::Cur2,
+            DeliveryLayout::LegacyReport | DeliveryLayout::LegacyReportInPrefix => Self::Cur,
         }
     }
 
@@ -100,6 +106,9 @@ impl ExportKind {
         match self {
             Self::Cur2 => "cur2",
             Self::Cur => "cur",
+            Self::Focus => "focus",
+            Self::CostOptimization => "cost_optimization",
+            Self::Carbon => "carbon",
         }
     }
 }
@@ -117,6 +126,18 @@ pub struct Export {
     pub location: ExportLocation,
     /// When it was connected.
     pub connected_at: DateTime<Utc>,
+}
+
+impl Export {
+    /// What the columns of the same export have told stands where months of it are `imported`, and against a kind that is
+    /// only taken from the layout.
+    fn keep_kind_of(&mut self, known: &Self, imported: bool) {
+        let same_place = known.location.uri() == self.location.uri() && known.location.layout == self.location.layout;
+        let assumed = self.kind == ExportKind::of_layout(self.location.layout);
+        if same_place && known.account == self.account && (imported || assumed) {
+            self.kind = known.kind;
+        }
+    }
 }
 
 /// What was imported of an export that is not connected any more, kept so that connecting it again needs no import.
@@ -171,13 +192,15 @@ pub enum Change {
     /// Disconnects an account.
     RemoveAccount(AccountId),
     /// Adds an export or replaces its entry. What is kept of it comes back; what is kept of another export of this name is
-    /// forgotten.
+    /// forgotten. What its columns told of its kind before stands while it lies at the same place.
     PutExport(Export),
     /// Notes what an export turned out to be when AWS delivered it first. One that is gone stays gone.
     SetKind {
         /// The export.
         export: ExportId,
-        /// How its deliveries lie, which tells the kind.
+        /// Its kind.
+        kind: ExportKind,
+        /// How its deliveries lie.
         layout: DeliveryLayout,
     },
     /// Removes an export and what it imported, and what is kept of it.
@@ -281,17 +304,23 @@ impl CatalogDocument {
                 self.accounts.remove(id);
             }
             Change::PutExport(export) => {
+                let mut export = export.clone();
+                let kept = self.kept.get(&export.id).map(|kept| &kept.export);
+                if let Some(known) = self.exports.get(&export.id).or(kept) {
+                    let imported = self.snapshots_of(&export.id).next().is_some();
+                    export.keep_kind_of(known, imported);
+                }
                 self.exports.insert(export.id.clone(), export.clone());
-                if let Some(kept) = self.kept.remove(&export.id).filter(|kept| kept.is_of(export)) {
+                if let Some(kept) = self.kept.remove(&export.id).filter(|kept| kept.is_of(&export)) {
                     self.snapshots.entry(export.id.clone()).or_insert(kept.snapshots);
                     if !kept.past.is_empty() {
                         self.past.entry(export.id.clone()).or_insert(kept.past);
                     }
                 }
             }
-            Change::SetKind { export, layout } => {
+            Change::SetKind { export, kind, layout } => {
                 if let Some(export) = self.exports.get_mut(export) {
-                    export.kind = ExportKind::of_layout(*layout);
+                    export.kind = *kind;
                     export.location.layout = *layout;
                 }
             }

@@ -52,7 +52,9 @@ pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result
 
 /// The exports of one account in pairs: the legacy report first, else the one that was connected first.
 fn pairs(lease: &Lease) -> Vec<(&Export, &Export)> {
-    let mut exports: Vec<&Export> = lease.document.exports.values().collect();
+    // FOCUS has other rows for the same costs, so that nothing could be found identical.
+    let is_report = |export: &&Export| matches!(export.kind, ExportKind::Cur | ExportKind::Cur2);
+    let mut exports: Vec<&Export> = lease.document.exports.values().filter(is_report).collect();
     exports.sort_by_key(|export| (export.kind != ExportKind::Cur, export.connected_at, export.id.clone()));
     let mut pairs = Vec::new();
     for (place, from) in exports.iter().enumerate() {
@@ -94,7 +96,7 @@ fn side(lease: &Lease, export: &Export, side: Side, scope: &AccountScope, files:
 fn rows_of(export: &Export, side: Side, table: SnapshotTable) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
     let scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
-    let columns = mapping::expressions(scan.schema(), &export.id)?;
+    let columns = mapping::expressions(scan.schema(), export)?;
     let costs = scan.project(columns)?;
     let (one, none) = (lit(1_i64), lit(0_i64));
     let nothing = lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE));

@@ -1,4 +1,5 @@
 //! The columns of `costs` and where CUR 2.0 and legacy reports have them: one entry per column, in the order of the table.
+//! Where FOCUS exports have them is in [`focus`].
 //!
 //! Sources and rules are those of the reference, sections 5.2, 5.3 and 5.10. Text that is blank in the files is NULL here
 //! (section 2.8). Where an export lacks a source column, the column is NULL of its type.
@@ -8,6 +9,7 @@
 //! `resource_tags['user_env']`. Which of the two an export has, its columns say, so that an export whose query makes columns
 //! of map entries is read as well.
 
+mod focus;
 mod gather;
 mod source;
 
@@ -18,7 +20,7 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-use crate::id::ExportId;
+use crate::catalog::{Export, ExportKind};
 use crate::money::function::MONEY;
 use crate::table::text_map;
 use source::{Basis, Sources};
@@ -73,12 +75,17 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The projection that makes `costs` of one export's rows.
-pub(super) fn expressions(export_columns: &DFSchema, export: &ExportId) -> DataFusionResult<Vec<Expr>> {
-    let sources = Sources::new(export_columns, export);
+pub(super) fn expressions(export_columns: &DFSchema, export: &Export) -> DataFusionResult<Vec<Expr>> {
+    let sources = Sources::new(export_columns, &export.id);
+    let own = |column| match export.kind {
+        ExportKind::Focus => focus::expression(column, &sources),
+        _ => None,
+    };
     COLUMNS
         .iter()
         .map(|column| {
-            let expr = (column.source)(&sources)?.cast_to(&column.r#type.arrow(), export_columns)?;
+            let expr = own(column).unwrap_or_else(|| (column.source)(&sources))?;
+            let expr = expr.cast_to(&column.r#type.arrow(), export_columns)?;
             Ok(expr.alias(column.name))
         })
         .collect()
@@ -98,9 +105,11 @@ macro_rules! columns {
 
 columns! {
     billing_account_id Text |s| Ok(s.text("bill_payer_account_id")),
-        "The payer: the account that receives the bill. Twelve digits as text. From bill_payer_account_id.";
+        "The payer: the account that receives the bill. Text, as delivered: twelve digits for an account of AWS. From bill_payer_account_id.";
     billing_account_name Text |s| Ok(s.text("bill_payer_account_name")),
         "The payer's name. From bill_payer_account_name.";
+    billing_account_type Text |s| Ok(s.absent(CostType::Text)),
+        "What kind of account the payer is. In FOCUS 1.2 exports alone.";
     billing_currency Text |s| Ok(s.text("line_item_currency_code")),
         "The currency of all amounts of the row; nothing is converted. From line_item_currency_code.";
     billing_period_start Timestamp |s| Ok(s.instant("bill_billing_period_start_date")),
@@ -108,9 +117,11 @@ columns! {
     billing_period_end Timestamp |s| Ok(s.instant("bill_billing_period_end_date")),
         "The first instant after the billing period. From bill_billing_period_end_date.";
     sub_account_id Text |s| Ok(s.text("line_item_usage_account_id")),
-        "The account that used the service; NULL on some taxes and fees. Twelve digits as text. From line_item_usage_account_id.";
+        "The account that used the service; NULL on some taxes and fees. Text, as delivered: twelve digits for an account of AWS. From line_item_usage_account_id.";
     sub_account_name Text |s| Ok(s.text("line_item_usage_account_name")),
         "That account's name. From line_item_usage_account_name.";
+    sub_account_type Text |s| Ok(s.absent(CostType::Text)),
+        "What kind of account it is. In FOCUS 1.2 exports alone.";
     charge_category Text |s| s.charge_category(),
         "Usage, Purchase, Tax or Credit, by line item type. A refund is Tax where it has a tax type, else Usage.";
     charge_class Text |s| s.charge_class(),
@@ -131,14 +142,28 @@ columns! {
         "From product_location, else product_from_location.";
     service_name Text |s| s.service_name(),
         "The product's name. From product['product_name'] (legacy: product_product_name), else line_item_product_code.";
+    service_category Text |s| Ok(s.absent(CostType::Text)),
+        "The category of the service by FOCUS's list. In FOCUS exports alone.";
+    service_subcategory Text |s| Ok(s.absent(CostType::Text)),
+        "The subcategory of the service by FOCUS's list. In FOCUS 1.2 exports alone.";
     resource_id Text |s| Ok(s.text("line_item_resource_id")),
         "The id or ARN as AWS delivers it. From line_item_resource_id; needs an export with resource ids.";
+    resource_name Text |s| Ok(s.absent(CostType::Text)),
+        "The name that was given to the resource. In FOCUS exports alone, where AWS leaves it NULL.";
+    resource_type Text |s| Ok(s.absent(CostType::Text)),
+        "The kind of the resource. In FOCUS exports alone.";
+    capacity_reservation_id Text |s| Ok(s.text("capacity_reservation_capacity_reservation_arn")),
+        "The capacity reservation that the charge uses, its ARN. From capacity_reservation_capacity_reservation_arn.";
+    capacity_reservation_status Text |s| s.capacity_status(),
+        "Used or Unused; NULL for other states. From capacity_reservation_capacity_reservation_status.";
     sku_id Text |s| Ok(s.text("product_sku")),
         "From product_sku.";
     sku_price_id Text |s| Ok(s.text("pricing_rate_code")),
         "From pricing_rate_code.";
     sku_meter Text |s| Ok(s.text("line_item_usage_type")),
-        "From line_item_usage_type.";
+        "From line_item_usage_type. FOCUS 1.0: from x_UsageType.";
+    sku_price_details Map |s| Ok(s.absent(CostType::Map)),
+        "Attributes of the price. In FOCUS 1.2 exports alone; product has most of them in CUR 2.0.";
     pricing_category Text |s| s.pricing_category(),
         "Committed where a commitment applies, Dynamic for Spot, Other for credits, NULL for taxes, else Standard.";
     pricing_quantity Quantity |s| Ok(s.quantity("line_item_usage_amount")),
@@ -146,7 +171,13 @@ columns! {
     pricing_unit Text |s| Ok(s.text("pricing_unit")),
         "The unit as AWS writes it. From pricing_unit.";
     pricing_currency Text |s| Ok(s.text("pricing_currency")),
-        "From pricing_currency.";
+        "The currency that prices are stated in. From pricing_currency.";
+    pricing_currency_list_unit_price Money |s| s.in_pricing_currency(s.amount("pricing_public_on_demand_rate")),
+        "list_unit_price in pricing_currency, not in billing_currency. In CUR only where both are the same, else NULL.";
+    pricing_currency_contracted_unit_price Money |s| Ok(s.absent(CostType::Money)),
+        "contracted_unit_price in pricing_currency, not in billing_currency. In FOCUS 1.2 exports alone.";
+    pricing_currency_effective_cost Money |s| s.in_pricing_currency(s.amortized(Basis::Net)?),
+        "effective_cost in pricing_currency, not in billing_currency. In CUR only where both are the same, else NULL.";
     consumed_quantity Quantity |s| s.consumed(s.quantity("line_item_usage_amount")),
         "Usage on Usage, DiscountedUsage and SavingsPlanCoveredUsage rows that are no split rows, else NULL. From line_item_usage_amount.";
     consumed_unit Text |s| s.consumed(s.text("pricing_unit")),
@@ -159,8 +190,14 @@ columns! {
         "Savings Plan or Reserved Instance, by which ARN is set, else NULL.";
     commitment_discount_status Text |s| s.commitment_status(),
         "Used on covered usage, Unused on the unused part of commitment fees, else NULL.";
+    commitment_discount_name Text |s| Ok(s.absent(CostType::Text)),
+        "The name that was given to the commitment. In FOCUS exports alone.";
+    commitment_discount_quantity Quantity |s| Ok(s.absent(CostType::Quantity)),
+        "How much of the commitment the charge is, in commitment_discount_unit. In FOCUS 1.2 exports alone.";
+    commitment_discount_unit Text |s| Ok(s.absent(CostType::Text)),
+        "The unit of commitment_discount_quantity. In FOCUS 1.2 exports alone.";
     provider_name Text |s| Ok(s.constant("AWS")),
-        "Always AWS.";
+        "AWS; FOCUS exports name the provider themselves.";
     publisher_name Text |s| Ok(s.text("line_item_legal_entity")),
         "The seller. From line_item_legal_entity.";
     invoice_issuer_name Text |s| Ok(s.text("bill_invoicing_entity")),
@@ -171,8 +208,12 @@ columns! {
         "The public On-Demand price of one unit. From pricing_public_on_demand_rate.";
     list_cost Money |s| s.list_cost(),
         "The cost at public On-Demand prices; 0 on SavingsPlanNegation, the unblended cost on rows without a public price. From pricing_public_on_demand_cost.";
+    contracted_unit_price Money |s| Ok(s.absent(CostType::Money)),
+        "The negotiated price of one unit, before commitments. In FOCUS exports alone.";
+    contracted_cost Money |s| Ok(s.absent(CostType::Money)),
+        "The cost at negotiated prices, before commitments. In FOCUS exports alone.";
     billed_cost Money |s| Ok(s.amount("line_item_unblended_cost")),
-        "What is charged: the unblended cost. Its sums equal the invoice. From line_item_unblended_cost.";
+        "What is charged: the unblended cost; in FOCUS exports BilledCost, which has discounts on the usage rows instead of rows of their own. Its sums equal the invoice. From line_item_unblended_cost.";
     effective_cost Money |s| s.amortized(Basis::Net),
         "The net amortised cost: commitment fees spread over the usage they cover, after discounts. The same as x_net_amortized_cost.";
     tags Map |s| Ok(s.resource_tags()),
@@ -192,13 +233,13 @@ columns! {
     x_legal_entity Text |s| Ok(s.text("line_item_legal_entity")),
         "From line_item_legal_entity.";
     x_unblended_cost Money |s| Ok(s.amount("line_item_unblended_cost")),
-        "Rate times usage, on the day it is charged. From line_item_unblended_cost.";
+        "Rate times usage, on the day it is charged. NULL in FOCUS exports, which have no cost before discounts. From line_item_unblended_cost.";
     x_net_unblended_cost Money |s| s.unblended(Basis::Net),
-        "The unblended cost after discounts; equal to it in periods without net costs. From line_item_net_unblended_cost.";
+        "The unblended cost after discounts; equal to it in periods without net costs. From line_item_net_unblended_cost; FOCUS: BilledCost.";
     x_amortized_cost Money |s| s.amortized(Basis::Gross),
-        "Commitment fees spread over the usage they cover, the unused part kept on the fee rows.";
+        "Commitment fees spread over the usage they cover, the unused part kept on the fee rows. NULL in FOCUS exports, which have no cost before discounts.";
     x_net_amortized_cost Money |s| s.amortized(Basis::Net),
-        "The amortised cost after discounts; equal to it in periods without net costs. Estimated for unused Savings Plans.";
+        "The amortised cost after discounts; equal to it in periods without net costs. Estimated for unused Savings Plans. FOCUS: EffectiveCost.";
     x_blended_cost Money |s| Ok(s.amount("line_item_blended_cost")),
         "From line_item_blended_cost.";
     x_public_on_demand_cost Money |s| Ok(s.amount("pricing_public_on_demand_cost")),

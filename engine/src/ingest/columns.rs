@@ -6,56 +6,18 @@
 pub(crate) mod header;
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use arrow::datatypes::{DataType, Schema};
 
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Format;
 use crate::port::ManifestColumn;
 use crate::snapshot::{ColumnType, EXACT_SCALE, SnapshotColumn};
 
-/// Columns of CUR 2.0 and their types: the AWS dictionary, `docs.aws.amazon.com/cur/latest/userguide/table-dictionary-cur2.html`.
-/// A legacy report in Parquet has the same names and types for the columns that both have (reference, section 5.9); its
-/// own, one for each attribute of a product, tag, cost category and discount, are text or doubles as they come.
-const CUR2: &str = include_str!("cur2.tsv");
-
-/// Without these, `costs` cannot say whose cost a row is, what it is, when it arose and how much it is.
-pub(crate) const REQUIRED: [&str; 6] = [
-    "bill_payer_account_id",
-    "line_item_usage_account_id",
-    "line_item_line_item_type",
-    "line_item_usage_start_date",
-    "line_item_unblended_cost",
-    "line_item_currency_code",
-];
-
-static CUR2_TYPES: LazyLock<HashMap<&'static str, ColumnType>> = LazyLock::new(|| {
-    CUR2.lines()
-        .filter_map(|line| {
-            let (name, text) = line.split_once('\t')?;
-            let r#type = match text {
-                "text" => ColumnType::Text,
-                "double" => ColumnType::Double,
-                "timestamp" => ColumnType::Timestamp,
-                "text_map" => ColumnType::TextMap,
-                "double_map" => ColumnType::DoubleMap,
-                _ => return None,
-            };
-            Some((name, r#type))
-        })
-        .collect()
-});
-
-/// The names of all columns of CUR 2.0, in AWS's order.
-pub(crate) fn cur2_columns() -> impl Iterator<Item = &'static str> {
-    CUR2.lines()
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(name, _)| name)
-}
-
 /// The columns of one file with the engine's types. `schema` is the Arrow schema of the Parquet schema itself. Errors:
 /// `BrokenDelivery` naming file, column and type.
-pub(super) fn columns_of(file: &str, schema: &Schema) -> Result<Vec<SnapshotColumn>> {
+pub(super) fn columns_of(file: &str, schema: &Schema, format: &Format) -> Result<Vec<SnapshotColumn>> {
     let mut columns: Vec<SnapshotColumn> = Vec::with_capacity(schema.fields().len());
     let mut names = std::collections::HashSet::new();
     for field in schema.fields() {
@@ -71,16 +33,18 @@ pub(super) fn columns_of(file: &str, schema: &Schema) -> Result<Vec<SnapshotColu
         })?;
         columns.push(SnapshotColumn {
             name: name.clone(),
-            r#type: against_dictionary(file, name, physical)?,
+            r#type: against_dictionary(file, name, physical, format)?,
         });
     }
     Ok(columns)
 }
 
 /// The columns that a manifest names, by the dictionary: for a delivery without any row, whose files may have no schema.
-pub(super) fn columns_named(named: &[ManifestColumn]) -> Vec<SnapshotColumn> {
+pub(super) fn columns_named(named: &[ManifestColumn], assumed: ExportKind) -> Vec<SnapshotColumn> {
+    let names = named.iter().map(|column| column.name.as_str());
+    let format = ExportKind::of_columns(names, assumed).format();
     let known = named.iter().filter_map(|column| {
-        let r#type = *CUR2_TYPES.get(column.name.as_str())?;
+        let r#type = format.column_type(&column.name)?;
         Some(SnapshotColumn {
             name: column.name.clone(),
             r#type,
@@ -122,8 +86,8 @@ fn type_of(delivered: &DataType) -> Option<ColumnType> {
     })
 }
 
-fn against_dictionary(file: &str, name: &str, physical: ColumnType) -> Result<ColumnType> {
-    match CUR2_TYPES.get(name).copied() {
+fn against_dictionary(file: &str, name: &str, physical: ColumnType, format: &Format) -> Result<ColumnType> {
+    match format.column_type(name) {
         None => Ok(physical),
         // Declared both ways in real table definitions (`discount`), so the file decides.
         Some(ColumnType::DoubleMap) if physical == ColumnType::TextMap => Ok(physical),
@@ -133,7 +97,8 @@ fn against_dictionary(file: &str, name: &str, physical: ColumnType) -> Result<Co
         // Numbers that the dictionary calls strings, such as rates and normalised units: other people's exports have them as
         // numbers. Account ids are not among them: without their zeros they are others.
         Some(ColumnType::Text)
-            if matches!(physical, ColumnType::Double | ColumnType::Integer) && !name.ends_with("_account_id") =>
+            if matches!(physical, ColumnType::Double | ColumnType::Integer)
+                && !format.accounts.names().any(|account| account == name) =>
         {
             Ok(physical)
         }
@@ -194,23 +159,27 @@ pub(super) fn check_against(
     Ok(())
 }
 
-/// Fails if a column that `costs` needs is missing.
-pub(super) fn check_required(file: &str, columns: &[SnapshotColumn]) -> Result<()> {
-    let missing: Vec<&str> = REQUIRED
-        .into_iter()
-        .filter(|name| !columns.iter().any(|column| column.name == *name))
+/// Fails if a column is missing without which the rows cannot be read.
+pub(super) fn check_required(file: &str, columns: &[SnapshotColumn], format: &Format) -> Result<()> {
+    let missing: Vec<&str> = format
+        .required
+        .iter()
+        .filter(|name| !columns.iter().any(|column| column.name == **name))
+        .copied()
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
+    let what = if format.in_costs { "costs need" } else { "are needed" };
     Err(Error::new(
         ErrorKind::BrokenDelivery,
-        format!("{file} lacks columns that costs need: {}", missing.join(", ")),
+        format!("{file} lacks columns that {what}: {}", missing.join(", ")),
     )
-    .with_hint(
-        "Farthing reads CUR 2.0 and legacy Cost and Usage Reports. An export's table must be COST_AND_USAGE_REPORT, with \
-         these columns in its query.",
-    ))
+    .with_hint(format!(
+        "By its columns it is {}. Farthing reads CUR 2.0, legacy Cost and Usage Reports, FOCUS 1.0 and 1.2, recommendations \
+         and carbon emissions. The export's query must have these columns, under their own names.",
+        format.name
+    )))
 }
 
 fn changed(column: &SnapshotColumn, other: &SnapshotColumn, here: &str, there: &str) -> Error {

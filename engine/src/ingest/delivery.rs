@@ -149,6 +149,16 @@ pub(super) fn check_times(
     files: &[DeliveredFile],
     now: DateTime<Utc>,
 ) -> Result<(), Stop> {
+    // Where files were listed there is no manifest that follows them: they have to lie still for a while.
+    if delivered.manifest.listed {
+        return match now - delivered.last_modified < FOLDER_SETTLED {
+            true => Err(Stop::UnderWay(format!(
+                "files in {} are being written; there is no manifest to say when all are there",
+                delivered.key
+            ))),
+            false => Ok(()),
+        };
+    }
     // Where AWS does not write itself, times tell less; only recent changes count there.
     let settled = match root {
         LocationRoot::Folder(_) => Some(FOLDER_SETTLED),

@@ -1,6 +1,6 @@
 //! The import of one period, from its manifest to its catalog version.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use super::services::DeliveryServices;
 use super::survey::{Survey, survey};
 use super::totals::too_large;
 use super::{Import, PeriodEvent, PeriodOutcome, Reason, cancelled};
-use crate::catalog::{Change, Lease, PastDelivery};
+use crate::catalog::{Change, Export, ExportKind, Lease, PastDelivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, SnapshotId};
 use crate::money::PRECISION;
@@ -48,6 +48,7 @@ pub(super) struct Prepared {
 /// What the files of a delivery come to.
 struct Contents {
     form: Form,
+    kind: Option<ExportKind>,
     columns: Vec<SnapshotColumn>,
     files: Vec<PinnedFile>,
     has_net_costs: bool,
@@ -64,19 +65,13 @@ impl Import<'_> {
             .cancel
             .run_until_cancelled(self.manifest(period, known.as_deref()))
             .await;
-        let recorder = &self.importer.recorder;
         match asked {
             None => PeriodOutcome::Failed(cancelled()),
             Some(Err(error)) => {
                 self.end_without_delivery(period, &Ending::Failed(&error)).await;
                 PeriodOutcome::Failed(error)
             }
-            Some(Ok(ManifestAnswer::Unchanged)) => {
-                let message = "the published snapshot is what is delivered";
-                recorder.settle(&self.export.id, Some(period), message).await;
-                self.tell(period, ImportState::Unchanged, None);
-                PeriodOutcome::Unchanged
-            }
+            Some(Ok(ManifestAnswer::Unchanged)) => self.unchanged(period).await,
             Some(Ok(ManifestAnswer::Absent)) => {
                 let ending = Ending::Waiting(match known {
                     Some(_) => "the manifest is gone; the snapshot imported before stays".to_owned(),
@@ -90,6 +85,15 @@ impl Import<'_> {
                 None => self.delivery(period, &delivered).await,
             },
         }
+    }
+
+    /// Notes that what is delivered is what is published.
+    pub(super) async fn unchanged(&self, period: BillingPeriod) -> PeriodOutcome {
+        let message = "the published snapshot is what is delivered";
+        let recorder = &self.importer.recorder;
+        recorder.settle(&self.export.id, Some(period), message).await;
+        self.tell(period, ImportState::Unchanged, None);
+        PeriodOutcome::Unchanged
     }
 
     fn present(&self, period: BillingPeriod) -> Option<&Arc<Snapshot>> {
@@ -284,6 +288,7 @@ impl Import<'_> {
             execution_id: delivered.manifest.execution_id.clone(),
             columns: contents.columns,
             has_net_costs: contents.has_net_costs,
+            listed: delivered.manifest.listed,
             data_through: contents.data_through,
             files: contents.files,
         };
@@ -323,7 +328,7 @@ impl Import<'_> {
             self.tell_files(period, ImportState::Validating, (read, count, rows), None);
         }
         if contents.columns.is_empty() {
-            contents.columns = columns_named(&delivered.manifest.columns);
+            contents.columns = columns_named(&delivered.manifest.columns, self.export.kind);
         }
         if contents.columns.len() > importer.limits.columns {
             return Err(Stop::Failed(Error::new(
@@ -350,18 +355,18 @@ impl Import<'_> {
     ) -> Result<Read, Stop> {
         let (slots, column_limit) = (Arc::clone(&self.importer.files), self.importer.limits.columns);
         let (own, scratch) = (Arc::clone(&self.importer.own), self.importer.scratch.clone());
-        let key = file.key.clone();
+        let (key, assumed) = (file.key.clone(), self.export.kind);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _slot = slots.acquire_owned().await;
             // AWS empties files that a refresh no longer needs.
             let Some(target) = target.filter(|_| file.size > 0) else {
-                let survey = survey(store, &file, &file.key, column_limit).await?;
+                let survey = survey(store, &file, &file.key, assumed, column_limit).await?;
                 return Ok((file, None, survey));
             };
             let name = file.key.clone();
-            let shape = move |header: &[String]| header::shape(&name, header, &named);
+            let shape = move |header: &[String]| header::shape(&name, header, &named, assumed);
             let made = rewrite::rewrite(&store, &file, &own, target, &scratch, shape).await?;
-            let survey = survey(own, &made, &file.key, column_limit).await?;
+            let survey = survey(own, &made, &file.key, assumed, column_limit).await?;
             let source = SourceFile {
                 key: file.key,
                 size: file.size,
@@ -387,7 +392,7 @@ impl Import<'_> {
         catalog.refresh().await?;
         let lease = catalog.lease();
         let id = &self.export.id;
-        self.check_place(&lease)?;
+        let known = self.check_place(&lease)?;
         let periods = lease.snapshots.get(id);
         let before = self.present(snapshot.period).map(|present| &present.id);
         let now_there = periods.and_then(|periods| periods.get(&snapshot.period));
@@ -405,38 +410,69 @@ impl Import<'_> {
             check_against(&snapshot.columns, &other.columns, &here, &there)?;
             check_apart(&snapshot, other)?;
         }
+        let mut changes: Vec<Change> = kind_change(known, periods, &snapshot)?.into_iter().collect();
         catalog.write_snapshot(&snapshot).await?;
         if let Some(services) = &services {
             catalog.write_totals(services).await?;
         }
-        let former = now_there.map(|former| Change::PutPast {
+        changes.extend(now_there.map(|former| Change::PutPast {
             export: id.clone(),
             period: snapshot.period,
             delivery: PastDelivery::replaced(former, &snapshot),
             limit: self.importer.limits.past_deliveries,
-        });
-        let change = Change::PutSnapshot {
+        }));
+        changes.push(Change::PutSnapshot {
             export: id.clone(),
             period: snapshot.period,
             snapshot: snapshot.id.clone(),
-        };
-        let changes: Vec<Change> = former.into_iter().chain([change]).collect();
+        });
         let version = catalog.publish(&changes).await?;
         Ok(Publication::Done(Arc::new(snapshot), version))
     }
 
     /// That the export is still where it was when the import began.
-    pub(super) fn check_place(&self, lease: &Lease) -> Result<()> {
+    pub(super) fn check_place<'l>(&self, lease: &'l Lease) -> Result<&'l Export> {
         let id = &self.export.id;
         match lease.document.exports.get(id) {
             // The Region may have been learned meanwhile; it is part of no key.
-            Some(export) if export.location.uri() == self.export.location.uri() => Ok(()),
+            Some(export) if export.location.uri() == self.export.location.uri() => Ok(export),
             Some(_) => Err(moved(&format!(
                 "the export {id} was moved to another location meanwhile"
             ))),
             None => Err(moved(&format!("the export {id} was removed meanwhile"))),
         }
     }
+}
+
+/// An export is of one kind, which its first delivery shows. Error: `BrokenDelivery` where other months are of another.
+fn kind_change(
+    export: &Export,
+    periods: Option<&BTreeMap<BillingPeriod, Arc<Snapshot>>>,
+    snapshot: &Snapshot,
+) -> Result<Option<Change>> {
+    let names = snapshot.columns.iter().map(|column| column.name.as_str());
+    let kind = ExportKind::of_columns(names, export.kind);
+    if kind == export.kind {
+        return Ok(None);
+    }
+    let mut others = periods.into_iter().flat_map(BTreeMap::keys);
+    if let Some(other) = others.find(|period| **period != snapshot.period) {
+        return Err(Error::new(
+            ErrorKind::BrokenDelivery,
+            format!(
+                "{} delivers {}, and {other} was imported as {}",
+                snapshot.manifest_key,
+                kind.format().name,
+                export.kind.format().name
+            ),
+        )
+        .with_hint("Connect what lies there now as an export of its own, under another name."));
+    }
+    Ok(Some(Change::SetKind {
+        export: export.id.clone(),
+        kind,
+        layout: export.location.layout,
+    }))
 }
 
 /// A file belongs to one period: in two, its rows would count twice.
@@ -488,6 +524,7 @@ impl Contents {
     fn of(delivered: &DeliveredManifest, form: Form) -> Self {
         Self {
             form,
+            kind: None,
             columns: Vec::new(),
             files: Vec::with_capacity(delivered.manifest.files.len()),
             has_net_costs: false,
@@ -503,6 +540,20 @@ impl Contents {
             _ => "the files before it".to_owned(),
         };
         let name = source.as_ref().map_or(file.key.as_str(), |source| source.key.as_str());
+        match (self.kind, survey.kind) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(Error::new(
+                    ErrorKind::BrokenDelivery,
+                    format!(
+                        "the delivery mixes formats: {name} is {}, and {before} is {}",
+                        other.format().name,
+                        one.format().name
+                    ),
+                )
+                .with_hint("If someone copied files here, remove the ones that do not belong."));
+            }
+            (known, found) => self.kind = known.or(found),
+        }
         unite(&mut self.columns, &survey.columns, name, &before)?;
         self.services.add(survey.services);
         let totals = survey.totals;

@@ -14,7 +14,8 @@ use super::pinned::Stop;
 use super::scratch::{Cancellable, Gone, Scratch};
 use super::transcode::{Shape, Unpacked, first_value, transcode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{BillingPeriod, ExportId, SnapshotId};
+use crate::format::payer_columns;
+use crate::id::{AccountId, BillingPeriod, ExportId, SnapshotId};
 
 /// Where the files of an export lie that Farthing made.
 pub(super) fn folder_of(export: &ExportId) -> Path {
@@ -88,14 +89,14 @@ pub(super) async fn rewrite(
 }
 
 impl Importer {
-    /// The first value that a column has in a CSV file, by its name as Athena has it. The whole file is fetched to scratch.
-    /// Errors: those of reading delivered files.
-    pub(crate) async fn first_csv_value(
+    /// The first payer that a CSV file names, or the `wanted` one, and the column that does. The whole file is fetched to
+    /// scratch. Errors: those of reading delivered files.
+    pub(crate) async fn first_csv_payer(
         &self,
         store: &Arc<dyn ObjectStore>,
         key: &str,
-        column: &'static str,
-    ) -> Result<Option<String>> {
+        wanted: Option<AccountId>,
+    ) -> Result<Option<(&'static str, String)>> {
         let unreadable = |error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::BrokenDelivery, format!("{key} cannot be read: {error}"))
         };
@@ -115,8 +116,11 @@ impl Importer {
         })?;
         let work = tokio::task::spawn_blocking(move || {
             let mut unpacked = Unpacked::open(&file.key, packed)?;
-            first_value(unpacked.text(&file.key)?, &file.key, |name| {
-                header::athena_name(name) == column
+            let is_column = |written: &str| {
+                payer_columns().find(|column| *column == written || *column == header::athena_name(written))
+            };
+            first_value(unpacked.text(&file.key)?, &file.key, is_column, |value| {
+                wanted.is_none_or(|wanted| wanted.as_str() == value)
             })
         });
         work.await.unwrap_or_else(|_| {

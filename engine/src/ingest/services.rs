@@ -4,10 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::ArrayRef;
-
-use super::totals::{Costs, Texts, TotalColumns};
+use super::totals::{Costs, Texts, TotalColumns, no_amount};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::id::{AccountId, BillingPeriod, ExportId, SnapshotId};
 use crate::money::Amount;
 use crate::snapshot::services::{FORMAT_VERSION, ServiceKey, ServiceLine, ServiceSum, ServiceTotals};
@@ -21,8 +20,8 @@ const MAX_LINES: usize = 1_000_000;
 type GroupKey = (u32, u32, u32, u32);
 
 /// Totals of one file on their way.
-#[derive(Default)]
 pub(super) struct Services {
+    format: &'static Format,
     accounts: Texts,
     currencies: Texts,
     services: Texts,
@@ -32,17 +31,30 @@ pub(super) struct Services {
 }
 
 impl Services {
+    /// None yet.
+    pub(super) fn of(format: &'static Format) -> Self {
+        Self {
+            format,
+            accounts: Texts::default(),
+            currencies: Texts::default(),
+            services: Texts::default(),
+            places: HashMap::new(),
+            groups: Vec::new(),
+            too_many: false,
+        }
+    }
+
     /// Adds the rows of one batch. Errors: those of the control totals.
-    pub(super) fn add(&mut self, file: &str, columns: &TotalColumns<'_>, service: Option<&ArrayRef>) -> Result<()> {
+    pub(super) fn add(&mut self, file: &str, columns: &TotalColumns<'_>) -> Result<()> {
         if self.too_many {
             return Ok(());
         }
         let rows = columns.rows;
         let usage = self.accounts.column(Some(columns.usage_account), rows)?;
-        let payer = self.accounts.column(Some(columns.payer), rows)?;
-        let currency = self.currencies.column(Some(columns.currency), rows)?;
-        let service = self.services.column(service, rows)?;
-        let costs = Costs::of(columns.unblended)?;
+        let payer = self.accounts.column(columns.payer, rows)?;
+        let currency = self.currencies.column(columns.currency, rows)?;
+        let service = self.services.column(columns.service, rows)?;
+        let costs = columns.cost.map(Costs::of).transpose()?;
         let (mut last, mut place): (Option<GroupKey>, usize) = (None, 0);
         for row in 0..rows {
             let key = (usage[row], payer[row], currency[row], service[row]);
@@ -61,7 +73,11 @@ impl Services {
             let (_, rows, units) = &mut self.groups[place];
             *rows += 1;
             // Cannot overflow: the control totals have checked the sum of all magnitudes.
-            *units = units.wrapping_add(costs.units(file, row)?.unwrap_or(0));
+            let cost = match &costs {
+                Some(costs) => costs.units(row).map_err(|value| no_amount(self.format, file, value))?,
+                None => None,
+            };
+            *units = units.wrapping_add(cost.unwrap_or(0));
         }
         Ok(())
     }
@@ -72,7 +88,7 @@ impl Services {
             return Ok(None);
         }
         let account = |number: u32| -> Result<Option<AccountId>> {
-            let id = self.accounts.get(number).map(str::parse).transpose();
+            let id = self.accounts.get(number).map(AccountId::delivered).transpose();
             id.map_err(|_: Error| Error::defect("an account id was checked and is none"))
         };
         let text = |texts: &Texts, number: u32| texts.get(number).map(str::to_owned);

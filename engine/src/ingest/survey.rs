@@ -16,29 +16,31 @@ use super::delivery::DeliveredFile;
 use super::pinned::{PinnedReader, Stop, read_stop};
 use super::services::Services;
 use super::totals::{FileTotals, TotalColumns, Totals};
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind};
+use crate::format::Format;
 use crate::snapshot::SnapshotColumn;
 use crate::snapshot::services::ServiceLine;
 
 /// Rows decoded at a time: some hundred kilobytes, and under a millisecond of work between two awaits.
 const BATCH_ROWS: usize = 16_384;
 
-const USAGE_ACCOUNT: &str = "line_item_usage_account_id";
-const PAYER: &str = "bill_payer_account_id";
-const CURRENCY: &str = "line_item_currency_code";
-const UNBLENDED: &str = "line_item_unblended_cost";
-const USAGE_NAME: &str = "line_item_usage_account_name";
-const PAYER_NAME: &str = "bill_payer_account_name";
-const NET: &str = "line_item_net_unblended_cost";
-const USAGE_END: &str = "line_item_usage_end_date";
-const SERVICE: &str = "line_item_product_code";
+/// The columns that are read as text.
+fn texts(format: &Format) -> impl Iterator<Item = &'static str> {
+    let others = [format.currency, format.usage_name, format.payer_name, format.service];
+    format.accounts.names().chain(others.into_iter().flatten())
+}
 
-const TEXTS: [&str; 6] = [USAGE_ACCOUNT, PAYER, CURRENCY, USAGE_NAME, PAYER_NAME, SERVICE];
-const OTHERS: [&str; 3] = [UNBLENDED, NET, USAGE_END];
+/// The other columns that are read.
+fn others(format: &Format) -> impl Iterator<Item = &'static str> {
+    [format.cost, format.net_cost, format.charge_end].into_iter().flatten()
+}
 
 /// What a file holds.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
+    /// Its kind by its columns; `None` for a file without any.
+    pub(super) kind: Option<ExportKind>,
     pub(super) columns: Vec<SnapshotColumn>,
     pub(super) rows: u64,
     pub(super) totals: FileTotals,
@@ -46,18 +48,18 @@ pub(super) struct Survey {
     pub(super) services: Option<Vec<ServiceLine>>,
 }
 
-/// Reads a file's footer and the columns named above once, conditionally on its ETag. `name` is the delivered file that
-/// errors are about. Memory: those columns of one row
-/// group, and a batch.
+/// Reads a file's footer and the columns of totals once, conditionally on its ETag. `name` is the delivered file that
+/// errors are about, `assumed` what the export is taken for. Memory: those columns of one row group, and a batch.
 pub(super) async fn survey(
     store: Arc<dyn ObjectStore>,
     file: &DeliveredFile,
     name: &str,
+    assumed: ExportKind,
     column_limit: usize,
 ) -> Result<Survey, Stop> {
     if file.size == 0 {
         // AWS empties files that a refresh no longer needs; whether to zero bytes or zero rows, it does not say.
-        return Ok(empty(Vec::new()));
+        return Ok(empty(None, Vec::new()));
     }
     let failed = |error: ParquetError| read_stop(name, &error);
     let mut reader = PinnedReader::new(store, file.path.clone(), file.e_tag.clone(), file.size);
@@ -81,17 +83,20 @@ pub(super) async fn survey(
             .with_hint("Raise the setting columns, or select fewer columns in the export's query."),
         ));
     }
-    let columns = columns_of(name, schema)?;
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    let kind = ExportKind::of_columns(names, assumed);
+    let format = kind.format();
+    let columns = columns_of(name, schema, format)?;
     let rows = footer_rows(name, &footer)?;
     if rows == 0 {
-        return Ok(empty(columns));
+        return Ok(empty(Some(kind), columns));
     }
-    check_required(name, &columns)?;
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(read_schema(schema)));
+    check_required(name, &columns, format)?;
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(read_schema(schema, format)));
     let metadata = ArrowReaderMetadata::try_new(footer, options).map_err(failed)?;
     let wanted = (0..schema.fields().len()).filter(|place| {
         let name = schema.field(*place).name().as_str();
-        TEXTS.contains(&name) || OTHERS.contains(&name)
+        texts(format).chain(others(format)).any(|wanted| wanted == name)
     });
     let mask = ProjectionMask::roots(metadata.parquet_schema(), wanted);
     let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
@@ -99,13 +104,14 @@ pub(super) async fn survey(
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(failed)?;
-    let (mut totals, mut services) = (Totals::default(), Services::default());
+    let (mut totals, mut services) = (Totals::of(format), Services::of(format));
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        let columns = total_columns(&batch)?;
+        let columns = total_columns(&batch, format)?;
         totals.add(name, &columns)?;
-        services.add(name, &columns, batch.column_by_name(SERVICE))?;
+        services.add(name, &columns)?;
     }
     Ok(Survey {
+        kind: Some(kind),
         columns,
         rows,
         totals: totals.finish(name, rows)?,
@@ -114,8 +120,9 @@ pub(super) async fn survey(
 }
 
 /// A file without rows.
-fn empty(columns: Vec<SnapshotColumn>) -> Survey {
+fn empty(kind: Option<ExportKind>, columns: Vec<SnapshotColumn>) -> Survey {
     Survey {
+        kind,
         columns,
         services: Some(Vec::new()),
         ..Survey::default()
@@ -137,14 +144,14 @@ fn footer_rows(name: &str, footer: &parquet::file::metadata::ParquetMetaData) ->
 }
 
 /// The schema to read with: text as dictionaries.
-fn read_schema(physical: &Schema) -> Schema {
+fn read_schema(physical: &Schema, format: &Format) -> Schema {
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let fields: Vec<Field> = physical
         .fields()
         .iter()
         .map(|field| {
             let field = field.as_ref().clone();
-            if TEXTS.contains(&field.name().as_str()) {
+            if texts(format).any(|name| name == field.name()) {
                 field.with_data_type(dictionary.clone())
             } else {
                 field
@@ -154,21 +161,21 @@ fn read_schema(physical: &Schema) -> Schema {
     Schema::new_with_metadata(fields, physical.metadata().clone())
 }
 
-fn total_columns(batch: &RecordBatch) -> Result<TotalColumns<'_>, Error> {
-    let needed = |name: &str| {
-        batch
-            .column_by_name(name)
-            .ok_or_else(|| Error::defect(format!("the column {name} was asked for and not read")))
-    };
+fn total_columns<'a>(batch: &'a RecordBatch, format: &Format) -> Result<TotalColumns<'a>, Error> {
+    let usage = format.accounts.usage;
+    let read = |name: Option<&'static str>| name.and_then(|name| batch.column_by_name(name));
     Ok(TotalColumns {
         rows: batch.num_rows(),
-        usage_account: needed(USAGE_ACCOUNT)?,
-        payer: needed(PAYER)?,
-        currency: needed(CURRENCY)?,
-        unblended: needed(UNBLENDED)?,
-        usage_name: batch.column_by_name(USAGE_NAME),
-        payer_name: batch.column_by_name(PAYER_NAME),
-        net: batch.column_by_name(NET),
-        usage_end: batch.column_by_name(USAGE_END),
+        usage_account: batch
+            .column_by_name(usage)
+            .ok_or_else(|| Error::defect(format!("the column {usage} was asked for and not read")))?,
+        payer: read(format.accounts.payer),
+        currency: read(format.currency),
+        cost: read(format.cost),
+        usage_name: read(format.usage_name),
+        payer_name: read(format.payer_name),
+        net: read(format.net_cost),
+        charge_end: read(format.charge_end),
+        service: read(format.service),
     })
 }

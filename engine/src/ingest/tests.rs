@@ -3,6 +3,7 @@
 mod bed;
 mod contents;
 mod csv;
+mod kinds;
 mod outcomes;
 mod past;
 mod schedule;

@@ -14,6 +14,7 @@ use arrow::datatypes::{
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::Format;
 use crate::id::AccountId;
 use crate::money::{Amount, PRECISION, exact, of_exact};
 use crate::snapshot::{EXACT_SCALE, OwnerTotals, RowOwner};
@@ -25,13 +26,14 @@ const MAX_GROUPS: usize = 1_000_000;
 pub(super) struct TotalColumns<'a> {
     pub(super) rows: usize,
     pub(super) usage_account: &'a ArrayRef,
-    pub(super) payer: &'a ArrayRef,
-    pub(super) currency: &'a ArrayRef,
-    pub(super) unblended: &'a ArrayRef,
+    pub(super) payer: Option<&'a ArrayRef>,
+    pub(super) currency: Option<&'a ArrayRef>,
+    pub(super) cost: Option<&'a ArrayRef>,
     pub(super) usage_name: Option<&'a ArrayRef>,
     pub(super) payer_name: Option<&'a ArrayRef>,
     pub(super) net: Option<&'a ArrayRef>,
-    pub(super) usage_end: Option<&'a ArrayRef>,
+    pub(super) charge_end: Option<&'a ArrayRef>,
+    pub(super) service: Option<&'a ArrayRef>,
 }
 
 /// What the rows of a file come to.
@@ -115,8 +117,8 @@ struct Group {
 type GroupKey = (u32, u32, u32);
 
 /// Totals on their way.
-#[derive(Default)]
 pub(super) struct Totals {
+    format: &'static Format,
     accounts: Texts,
     currencies: Texts,
     names: Texts,
@@ -129,15 +131,32 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// Totals of a file of this format.
+    pub(super) fn of(format: &'static Format) -> Self {
+        Self {
+            format,
+            accounts: Texts::default(),
+            currencies: Texts::default(),
+            names: Texts::default(),
+            places: HashMap::new(),
+            groups: Vec::new(),
+            rows: 0,
+            magnitude: 0,
+            has_net_costs: false,
+            through_millis: None,
+        }
+    }
+
     /// Adds the rows of one batch. `file` names the file in errors: `BrokenDelivery` for a cost that is no amount.
     pub(super) fn add(&mut self, file: &str, columns: &TotalColumns<'_>) -> Result<()> {
         let rows = columns.rows;
         let usage = self.accounts.column(Some(columns.usage_account), rows)?;
-        let payer = self.accounts.column(Some(columns.payer), rows)?;
-        let currency = self.currencies.column(Some(columns.currency), rows)?;
+        let payer = self.accounts.column(columns.payer, rows)?;
+        let currency = self.currencies.column(columns.currency, rows)?;
         let usage_name = self.names.column(columns.usage_name, rows)?;
         let payer_name = self.names.column(columns.payer_name, rows)?;
-        let costs = Costs::of(columns.unblended)?;
+        let costs = columns.cost.map(Costs::of).transpose()?;
+        let format = self.format;
         let mut last: GroupKey = (u32::MAX, u32::MAX, u32::MAX);
         let mut place = 0;
         for row in 0..rows {
@@ -153,7 +172,11 @@ impl Totals {
                 group.name = name;
                 group.named_at = self.rows + row as u64;
             }
-            if let Some(units) = costs.units(file, row)? {
+            let units = match &costs {
+                Some(costs) => costs.units(row).map_err(|value| no_amount(format, file, value))?,
+                None => None,
+            };
+            if let Some(units) = units {
                 self.magnitude = self.magnitude.checked_add(units.abs()).ok_or_else(|| too_large(file))?;
                 // Cannot overflow: its magnitude is at most the one above.
                 group.units += units;
@@ -164,7 +187,7 @@ impl Totals {
         if let Some(net) = columns.net.filter(|_| !self.has_net_costs) {
             self.has_net_costs = Costs::of(net)?.any_nonzero();
         }
-        if let Some(ends) = columns.usage_end {
+        if let Some(ends) = columns.charge_end {
             self.through_millis = self.through_millis.max(latest_millis(ends)?);
         }
         Ok(())
@@ -194,8 +217,11 @@ impl Totals {
         let mut owners: BTreeMap<RowOwner, (u64, OwnerTotals)> = BTreeMap::new();
         for ((usage, payer, currency), group) in &self.groups {
             let owner = RowOwner {
-                usage_account: self.account(file, "line_item_usage_account_id", *usage)?,
-                payer: self.account(file, "bill_payer_account_id", *payer)?,
+                usage_account: self.account(file, self.format.accounts.usage, *usage)?,
+                payer: match self.format.accounts.payer {
+                    Some(column) => self.account(file, column, *payer)?,
+                    None => None,
+                },
             };
             let (named_at, totals) = owners.entry(owner).or_insert_with(|| {
                 let totals = OwnerTotals {
@@ -236,21 +262,31 @@ impl Totals {
         let Some(text) = self.accounts.get(number) else {
             return Ok(None);
         };
-        text.parse().map(Some).map_err(|_| {
+        AccountId::delivered(text).map(Some).map_err(|refused| {
+            if refused.kind() == ErrorKind::Limit {
+                return Error::new(ErrorKind::Limit, format!("{file}: {}", refused.message()))
+                    .with_hint(refused.hint().unwrap_or_default());
+            }
             let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+            let more = if shown.len() < text.len() {
+                ", shortened here,"
+            } else {
+                ","
+            };
             Error::new(
                 ErrorKind::BrokenDelivery,
-                format!("{file}: the column {column} holds \"{shown}\", which is not an account id"),
+                format!("{file}: the column {column} holds \"{shown}\"{more} which is not an account id"),
             )
-            .with_hint("Account ids are twelve digits as text; a tool that rewrote the file may have dropped zeros.")
+            .with_hint(refused.hint().unwrap_or_default())
         })
     }
 }
 
-fn no_amount(file: &str, value: f64) -> Error {
+pub(super) fn no_amount(format: &Format, file: &str, value: f64) -> Error {
+    let column = format.cost.unwrap_or_default();
     Error::new(
         ErrorKind::BrokenDelivery,
-        format!("{file}: the column line_item_unblended_cost holds {value:e}, which is not an amount"),
+        format!("{file}: the column {column} holds {value:e}, which is not an amount"),
     )
 }
 
@@ -258,7 +294,7 @@ fn no_amount(file: &str, value: f64) -> Error {
 pub(super) fn too_large(file: &str) -> Error {
     Error::new(
         ErrorKind::BrokenDelivery,
-        format!("{file}: the amounts in line_item_unblended_cost are too large to be summed"),
+        format!("{file}: its costs are too large to be summed"),
     )
 }
 
@@ -279,14 +315,14 @@ impl Costs {
         }
     }
 
-    /// The 10⁻¹² units of a row; `None` for NULL.
+    /// The 10⁻¹² units of a row; `None` for NULL. Error: the double that is no amount.
     #[inline]
-    pub(super) fn units(&self, file: &str, row: usize) -> Result<Option<i128>> {
+    pub(super) fn units(&self, row: usize) -> Result<Option<i128>, f64> {
         match self {
             Self::Doubles(costs) if costs.is_null(row) => Ok(None),
             Self::Doubles(costs) => {
                 let value = costs.value(row);
-                exact(value).map(Some).ok_or_else(|| no_amount(file, value))
+                exact(value).map(Some).ok_or(value)
             }
             Self::Exact(costs) => Ok(costs.is_valid(row).then(|| of_exact(costs.value(row)))),
         }

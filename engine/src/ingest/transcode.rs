@@ -49,6 +49,8 @@ pub(super) struct Shape {
     pub columns: Vec<SnapshotColumn>,
     /// For each column the places in a line that it is taken from: the first one that is not blank.
     pub sources: Vec<Vec<usize>>,
+    /// The word that stands for NULL, where the format has one.
+    pub null_word: Option<&'static str>,
 }
 
 /// Reads the CSV text of `file` and writes Parquet. `shape` says what the names of the header stand for. Errors:
@@ -63,7 +65,11 @@ pub(super) fn transcode(
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let header = reader.byte_headers().map_err(|error| unreadable(file, &error))?.clone();
     let names = names_of(file, &header)?;
-    let Shape { columns, sources } = shape(&names)?;
+    let Shape {
+        columns,
+        sources,
+        null_word,
+    } = shape(&names)?;
     if columns.len() != sources.len() {
         return Err(Error::defect(
             "the columns of a CSV file do not say where they come from",
@@ -90,9 +96,13 @@ pub(super) fn transcode(
             for ((places, builder), column) in sources.iter().zip(&mut builders).zip(&columns) {
                 let mut given = places.iter().filter_map(|place| record.get(*place));
                 let cell = given.find(|cell| !cell.is_empty()).unwrap_or_default();
-                builder
-                    .push(cell)
-                    .ok_or_else(|| no_value(file, record.position(), column, cell))?;
+                let is_null = null_word.is_some_and(|word| word.as_bytes() == cell);
+                let pushed = if is_null {
+                    builder.push_null()
+                } else {
+                    builder.push(cell)
+                };
+                pushed.ok_or_else(|| no_value(file, record.position(), column, cell))?;
             }
             rows += 1;
             waiting += 1;
@@ -114,11 +124,22 @@ pub(super) fn transcode(
     Ok(Transcoded { columns, rows })
 }
 
-/// The first text that is not blank in the column whose name `is` what is looked for. Errors: as [`transcode`].
-pub(super) fn first_value(text: impl Read, file: &str, is: impl Fn(&str) -> bool) -> Result<Option<String>> {
+/// The first text that is not blank and `fits`, in the first column that `is` what is looked for, with what that is. Errors:
+/// as [`transcode`].
+pub(super) fn first_value<T>(
+    text: impl Read,
+    file: &str,
+    is: impl Fn(&str) -> Option<T>,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Option<(T, String)>> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let header = reader.byte_headers().map_err(|error| unreadable(file, &error))?.clone();
-    let Some(place) = names_of(file, &header)?.iter().position(|name| is(name)) else {
+    let names = names_of(file, &header)?;
+    let mut found = names
+        .iter()
+        .enumerate()
+        .filter_map(|(place, name)| Some((place, is(name)?)));
+    let Some((place, what)) = found.next() else {
         return Ok(None);
     };
     let mut record = ByteRecord::new();
@@ -127,8 +148,9 @@ pub(super) fn first_value(text: impl Read, file: &str, is: impl Fn(&str) -> bool
         .map_err(|error| unreadable(file, &error))?
     {
         let cell = record.get(place).unwrap_or_default();
-        if !cell.is_empty() {
-            return Ok(Some(String::from_utf8_lossy(cell).into_owned()));
+        let text = String::from_utf8_lossy(cell);
+        if !cell.is_empty() && cell != b"NULL" && fits(&text) {
+            return Ok(Some((what, text.into_owned())));
         }
     }
     Ok(None)

@@ -70,3 +70,23 @@ fn the_fast_way_agrees_with_the_digits() {
         assert_eq!(exact(value), exact_by_digits(value), "{value:e}");
     }
 }
+
+#[test]
+fn amounts_of_texts_are_rounded_once_whatever_they_pass_through() {
+    for text in [
+        "-0.0071542704734999995",
+        "0.0000000000004999999999",
+        "0.0000000000005000000001",
+        "0.000000000000500000",
+        "0.0000000000015",
+        "0.00000000000249999999999999999",
+        "0.0000000000025000000000000000001",
+        "1.00000000000050000000000000000001",
+        "7e-40",
+        "123456789.123456789012345678901",
+        "0",
+    ] {
+        let through = of_exact(parse_exact(text).unwrap());
+        assert_eq!(Some(through), parse_decimal(text), "{text}");
+    }
+}

@@ -23,16 +23,17 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{Stream, StreamExt};
 
-use super::{AccountScope, PAYER_ACCOUNT, USAGE_ACCOUNT};
+use super::AccountScope;
 use crate::error::Error;
+use crate::format::AccountColumns;
 
 /// What the operator does with the rows of its leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
     /// All rows of the leaf's files are visible, by the exact account sets of the snapshot: they pass.
     AllVisible,
-    /// The leaf's files hold rows of hidden accounts too: each row is tested. The input carries the two account columns
-    /// where the output does not.
+    /// The leaf's files hold rows of hidden accounts too: each row is tested. The input carries the account columns where
+    /// the output does not.
     Filtered {
         /// Rows that the snapshot counts as visible, for estimates.
         visible: u64,
@@ -44,6 +45,7 @@ pub enum Rows {
 pub struct ScopeExec {
     input: Arc<dyn ExecutionPlan>,
     scope: AccountScope,
+    accounts: AccountColumns,
     rows: Rows,
     files: usize,
     output: Vec<usize>,
@@ -52,10 +54,11 @@ pub struct ScopeExec {
 }
 
 impl ScopeExec {
-    /// Filters `input` by `scope` and keeps its first `columns` columns. `files` says how many files lie below.
+    /// Filters `input` by `scope` over its columns `accounts` and keeps its first `columns` columns. `files` says how many
+    /// files lie below.
     pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
-        scope: AccountScope,
+        (scope, accounts): (AccountScope, AccountColumns),
         rows: Rows,
         files: usize,
         columns: usize,
@@ -63,8 +66,9 @@ impl ScopeExec {
         let output: Vec<usize> = (0..columns).collect();
         let schema = Arc::new(input.schema().project(&output)?);
         if matches!(rows, Rows::Filtered { .. }) {
-            input.schema().index_of(USAGE_ACCOUNT)?;
-            input.schema().index_of(PAYER_ACCOUNT)?;
+            for name in accounts.names() {
+                input.schema().index_of(name)?;
+            }
         }
         let properties = PlanProperties::new(
             // No ordering and no constants: those of the leaf may come from pruning predicates.
@@ -76,6 +80,7 @@ impl ScopeExec {
         Ok(Self {
             input,
             scope,
+            accounts,
             rows,
             files,
             output,
@@ -105,7 +110,7 @@ impl DisplayAs for ScopeExec {
         )?;
         match self.rows {
             Rows::AllVisible => f.write_str(", all rows in scope"),
-            Rows::Filtered { .. } => write!(f, ", rows filtered by {}", self.scope.predicate_text()),
+            Rows::Filtered { .. } => write!(f, ", rows filtered by {}", self.scope.predicate_text(self.accounts)),
         }
     }
 }
@@ -142,7 +147,7 @@ impl ExecutionPlan for ScopeExec {
         let [input] = <[_; 1]>::try_from(children).map_err(|_| Error::defect("ScopeExec has one child"))?;
         Ok(Arc::new(Self::try_new(
             input,
-            self.scope.clone(),
+            (self.scope.clone(), self.accounts),
             self.rows,
             self.files,
             self.output.len(),
@@ -155,8 +160,11 @@ impl ExecutionPlan for ScopeExec {
             Rows::AllVisible => None,
             Rows::Filtered { .. } => Some(Filter {
                 scope: self.scope.clone(),
-                usage: input.schema().index_of(USAGE_ACCOUNT)?,
-                payer: input.schema().index_of(PAYER_ACCOUNT)?,
+                usage: input.schema().index_of(self.accounts.usage)?,
+                payer: match self.accounts.payer {
+                    Some(payer) => Some(input.schema().index_of(payer)?),
+                    None => None,
+                },
                 coalescer: BatchCoalescer::new(self.schema(), context.session_config().batch_size())
                     .with_biggest_coalesce_batch_size(Some(context.session_config().batch_size() / 2)),
             }),
@@ -209,7 +217,7 @@ impl ExecutionPlan for ScopeExec {
 struct Filter {
     scope: AccountScope,
     usage: usize,
-    payer: usize,
+    payer: Option<usize>,
     coalescer: BatchCoalescer,
 }
 
@@ -265,7 +273,8 @@ impl ScopeStream {
         let Some(filter) = &mut self.filter else {
             return Ok(Some(projected));
         };
-        let (usage, payer): (&ArrayRef, &ArrayRef) = (batch.column(filter.usage), batch.column(filter.payer));
+        let usage: &ArrayRef = batch.column(filter.usage);
+        let payer = filter.payer.map(|payer| batch.column(payer));
         let mask = filter.scope.mask(usage, payer)?;
         filter.coalescer.push_batch_with_filter(projected, &mask)?;
         Ok(None)

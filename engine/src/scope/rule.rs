@@ -16,12 +16,15 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
-use super::{AccountScope, PAYER_ACCOUNT, USAGE_ACCOUNT};
+use super::AccountScope;
 use crate::error::Error;
+use crate::format::{AccountColumns, is_account_column};
 use crate::table::SnapshotTable;
 
-/// The columns that hold account ids: those of the exports and those of `costs`.
-const ACCOUNT_COLUMNS: [&str; 4] = [USAGE_ACCOUNT, PAYER_ACCOUNT, "sub_account_id", "billing_account_id"];
+/// Whether a column holds account ids: those of the exports, whatever their format, and those of `costs`.
+fn holds_accounts(name: &str) -> bool {
+    is_account_column(name) || matches!(name, "sub_account_id" | "billing_account_id")
+}
 
 /// Writes the account filter above every scan of billing files, in subqueries too, and rewrites an integer that is
 /// compared with an account id to its twelve digits. Runs before type coercion, which would cast the column instead and
@@ -60,7 +63,7 @@ fn write_filter(plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>>
             {
                 return Ok(Transformed::no(plan));
             }
-            let predicate = predicate(table.scope(), scan)?;
+            let predicate = predicate(table, scan)?;
             let filter = Filter::try_new(predicate, Arc::new(plan))?;
             Ok(Transformed::new(
                 LogicalPlan::Filter(filter),
@@ -72,7 +75,7 @@ fn write_filter(plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>>
     }
 }
 
-fn predicate(scope: &AccountScope, scan: &TableScan) -> DataFusionResult<Expr> {
+fn predicate(table: &SnapshotTable, scan: &TableScan) -> DataFusionResult<Expr> {
     let column = |name: &str| {
         let column = Column::new(Some(scan.table_name.clone()), name);
         if scan.projected_schema.has_column(&column) {
@@ -83,8 +86,10 @@ fn predicate(scope: &AccountScope, scan: &TableScan) -> DataFusionResult<Expr> {
             )))
         }
     };
-    let function = ScalarUDF::from(ScopePredicate::new(scope.clone()));
-    Ok(function.call(vec![column(USAGE_ACCOUNT)?, column(PAYER_ACCOUNT)?]))
+    let accounts = table.accounts();
+    let function = ScalarUDF::from(ScopePredicate::new(table.scope().clone(), accounts));
+    let columns: Vec<Expr> = accounts.names().map(column).collect::<Result<_, Error>>()?;
+    Ok(function.call(columns))
 }
 
 /// The scope of an account filter in a logical plan; `None` for every other expression.
@@ -110,11 +115,12 @@ struct ScopePredicate {
 }
 
 impl ScopePredicate {
-    fn new(scope: AccountScope) -> Self {
+    fn new(scope: AccountScope, accounts: AccountColumns) -> Self {
+        let types = accounts.names().map(|_| DataType::Utf8View).collect();
         Self {
-            name: format!("account_filter[{}]", scope.predicate_text()),
+            name: format!("account_filter[{}]", scope.predicate_text(accounts)),
             scope,
-            signature: Signature::exact(vec![DataType::Utf8View, DataType::Utf8View], Volatility::Immutable),
+            signature: Signature::exact(types, Volatility::Immutable),
         }
     }
 }
@@ -134,8 +140,10 @@ impl ScalarUDFImpl for ScopePredicate {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let [usage, payer] = arrays.as_slice() else {
-            return Err(Error::defect("the account filter takes two columns").into());
+        let (usage, payer) = match arrays.as_slice() {
+            [usage] => (usage, None),
+            [usage, payer] => (usage, Some(payer)),
+            _ => return Err(Error::defect("the account filter takes one or two columns").into()),
         };
         Ok(ColumnarValue::Array(Arc::new(self.scope.mask(usage, payer)?)))
     }
@@ -146,10 +154,7 @@ fn digits_for_integers(plan: LogicalPlan) -> DataFusionResult<Transformed<Logica
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
-    if !ACCOUNT_COLUMNS
-        .iter()
-        .any(|name| schema.fields().iter().any(|field| field.name() == name))
-    {
+    if !schema.fields().iter().any(|field| holds_accounts(field.name())) {
         return Ok(Transformed::no(plan));
     }
     let names = NamePreserver::new(&plan);
@@ -162,7 +167,7 @@ fn digits_for_integers(plan: LogicalPlan) -> DataFusionResult<Transformed<Logica
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
     let is_account = |expr: &Expr| {
-        matches!(expr, Expr::Column(column) if ACCOUNT_COLUMNS.contains(&column.name.as_str()))
+        matches!(expr, Expr::Column(column) if holds_accounts(&column.name))
             && expr.get_type(schema).is_ok_and(|r#type| r#type.is_string())
     };
     match expr {

@@ -68,10 +68,14 @@ fn the_usage_account_decides_and_then_the_payer() {
         Some(ANN),
         Some(ANN),
     ]));
-    let mask = scope(&[ANN]).mask(&usage, &payer).unwrap();
+    let mask = scope(&[ANN]).mask(&usage, Some(&payer)).unwrap();
     let expected = [true, false, true, true, true, false, false, false, false];
     assert_eq!(mask, BooleanArray::from(expected.to_vec()));
-    assert_eq!(scope(&[]).mask(&usage, &payer).unwrap().true_count(), 0);
+    assert_eq!(scope(&[]).mask(&usage, Some(&payer)).unwrap().true_count(), 0);
+    // Without a column of payers, a row without an account is nobody's.
+    let mask = scope(&[ANN]).mask(&usage, None).unwrap();
+    let expected = [true, false, false, false, false, false, false, false, false];
+    assert_eq!(mask, BooleanArray::from(expected.to_vec()));
 }
 
 #[tokio::test]
@@ -437,5 +441,93 @@ async fn rows_without_any_account_column_belong_to_nobody() {
             .await
             .unwrap(),
         "0"
+    );
+}
+
+/// The filter over columns of another format, and over a format without payers: what it reads, the description says.
+#[tokio::test]
+async fn other_formats_are_filtered_by_their_own_columns() {
+    use crate::catalog::ExportKind;
+    let world = World::with(&[PAYER, ANN]).await;
+    world
+        .export_of("recommended", PAYER, 0, ExportKind::CostOptimization)
+        .await;
+    let recommended = |account: &'static str, id: &'static str| {
+        row([
+            ("account_id", Cell::Text(account)),
+            ("recommendation_id", Cell::Text(id)),
+        ])
+    };
+    let nobody = row([("recommendation_id", Cell::Text("r4"))]);
+    world
+        .deliver(
+            "recommended",
+            "2026-07",
+            &[vec![
+                recommended(ANN, "r1"),
+                recommended(HIDDEN, "r2"),
+                recommended("", "r3"),
+                nobody,
+                recommended(PAYER, "r5"),
+            ]],
+        )
+        .await;
+    world.export_of("focused", PAYER, 1, ExportKind::Focus).await;
+    let charged = |account: &'static str, payer: &'static str, cost: f64| {
+        row([
+            ("SubAccountId", Cell::Text(account)),
+            ("BillingAccountId", Cell::Text(payer)),
+            ("BilledCost", Cell::Double(cost)),
+        ])
+    };
+    world
+        .deliver(
+            "focused",
+            "2026-07",
+            &[vec![
+                charged(ANN, PAYER, 1.0),
+                charged(HIDDEN, PAYER, 2.0),
+                charged("", PAYER, 4.0),
+                charged("", HIDDEN, 8.0),
+                charged(PAYER, HIDDEN, 16.0),
+            ]],
+        )
+        .await;
+    let (all, ann) = (reader(&[]), reader(&[ANN]));
+    for (principal, sql, expected) in [
+        (
+            &all,
+            "SELECT recommendation_id FROM exports.recommended ORDER BY 1",
+            "r1 r5",
+        ),
+        (
+            &ann,
+            "SELECT recommendation_id FROM exports.recommended ORDER BY 1",
+            "r1",
+        ),
+        (&all, "SELECT sum(\"BilledCost\") FROM exports.focused", "21.0"),
+        (&ann, "SELECT sum(\"BilledCost\") FROM exports.focused", "1.0"),
+        (
+            &all,
+            "SELECT sum(\"BilledCost\") FROM exports.focused WHERE \"SubAccountId\" = 11",
+            "1.0",
+        ),
+    ] {
+        assert_eq!(world.rows(principal, sql).await.unwrap(), expected, "{sql}");
+    }
+    // Files without the columns that say whose rows are show nothing where any row is hidden.
+    world.export_of("mistaken", PAYER, 2, ExportKind::Focus).await;
+    world
+        .deliver("mistaken", "2026-07", &[vec![usage(ANN, 1.0), usage(HIDDEN, 2.0)]])
+        .await;
+    assert_eq!(
+        world
+            .rows(
+                &all,
+                "SELECT count(*), count(line_item_unblended_cost) FROM exports.mistaken"
+            )
+            .await
+            .unwrap(),
+        "0|0"
     );
 }

@@ -260,6 +260,7 @@ impl SystemTable for Snapshots {
             ("has_net_costs", FLAG),
             ("data_through", INSTANT),
             ("counts_in_costs", FLAG),
+            ("verified", FLAG),
         ])
     }
 
@@ -276,7 +277,7 @@ impl SystemTable for Snapshots {
                     Cell::text(snapshot.export.as_str()),
                     Cell::text(&snapshot.period.to_string()),
                     Cell::text(snapshot.id.as_str()),
-                    Cell::text("delivered"),
+                    Cell::text(snapshot.form.as_str()),
                     Cell::instant(snapshot.delivered_at),
                     Cell::maybe_text(snapshot.execution_id.clone()),
                     Cell::maybe_text(full.then(|| snapshot.manifest_key.clone())),
@@ -287,6 +288,7 @@ impl SystemTable for Snapshots {
                     Cell::Flag(full.then_some(snapshot.has_net_costs)),
                     Cell::Instant(snapshot.data_through.filter(|_| full)),
                     Cell::Flag(full.then(|| crate::costs::counts(&excluded, snapshot))),
+                    Cell::Flag(Some(!snapshot.listed)),
                 ]
             });
         batch(self.schema(), rows)

@@ -28,7 +28,8 @@ use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::limit::Limits;
 use crate::money::Amount;
 use crate::port::{
-    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
+    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport, LocationRoot,
+    ManifestAnswer,
 };
 use crate::principal::{Grant, Principal, Role};
 use crate::session::{BoundQuery, BoundSession, QuerySettings, SessionBuilder};
@@ -159,13 +160,16 @@ pub(crate) fn parquet(rows: &[Row]) -> Vec<u8> {
 }
 
 fn owner(row: &Row) -> RowOwner {
-    let id = |name: &str| match row.get(name) {
-        Some(Cell::Text(text)) => text.parse().ok(),
-        _ => None,
+    let id = |names: [&str; 3]| {
+        let mut cells = names.into_iter().filter_map(|name| row.get(name));
+        cells.find_map(|cell| match cell {
+            Cell::Text(text) => AccountId::delivered(text).ok(),
+            _ => None,
+        })
     };
     RowOwner {
-        usage_account: id("line_item_usage_account_id"),
-        payer: id("bill_payer_account_id"),
+        usage_account: id(["line_item_usage_account_id", "SubAccountId", "account_id"]),
+        payer: id(["bill_payer_account_id", "BillingAccountId", "payer_account_id"]),
     }
 }
 
@@ -174,6 +178,15 @@ struct OneStore(Arc<InMemory>);
 
 #[async_trait]
 impl ExportSource for OneStore {
+    async fn list_manifests(
+        &self,
+        _: &ExportLocation,
+        _: &Credential,
+        _: usize,
+    ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>> {
+        Ok(None)
+    }
+
     async fn probe(&self, _: &ExportLocation, _: &Credential) -> Result<LocationReport> {
         Err(Error::new(ErrorKind::Unsupported, "not in this test"))
     }
@@ -258,12 +271,16 @@ impl World {
         self.catalog.publish(&[change]).await.unwrap();
     }
 
-    /// Connects an export; `day` orders connections.
+    /// Connects an export of CUR 2.0; `day` orders connections.
     pub async fn export(&self, id: &str, root: &str, day: i64) {
+        self.export_of(id, root, day, ExportKind::Cur2).await;
+    }
+
+    pub async fn export_of(&self, id: &str, root: &str, day: i64, kind: ExportKind) {
         self.publish(Change::PutExport(Export {
             id: id.parse().unwrap(),
             account: root.parse().unwrap(),
-            kind: ExportKind::Cur2,
+            kind,
             location: ExportLocation {
                 root: LocationRoot::Bucket {
                     name: "costs-bucket".to_owned(),
@@ -368,6 +385,7 @@ impl World {
             execution_id: None,
             columns,
             has_net_costs: false,
+            listed: false,
             data_through: None,
             files: pinned,
         }

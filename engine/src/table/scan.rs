@@ -8,7 +8,7 @@ use arrow::compute::and_kleene;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, ScalarValue, Statistics};
+use datafusion::common::{Column, DFSchema, ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
@@ -16,7 +16,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
@@ -28,7 +28,6 @@ use super::{BILLING_PERIOD, SnapshotTable, prune};
 use crate::error::Error;
 use crate::id::AccountId;
 use crate::scope::exec::{Rows, ScopeExec};
-use crate::scope::{PAYER_ACCOUNT, USAGE_ACCOUNT};
 use crate::snapshot::{Form, PinnedFile, Snapshot};
 
 /// The scheme of leaves. What is registered under it holds nothing: files are read by pinned readers alone.
@@ -235,13 +234,13 @@ fn leaf_plan(
     let mut read = wanted.columns.clone();
     let mut pruning = wanted.pruning.clone();
     if filtered {
-        for name in [USAGE_ACCOUNT, PAYER_ACCOUNT] {
+        for name in table.accounts().names() {
             let index = full.index_of(name)?;
             if !read.contains(&index) {
                 read.push(index);
             }
         }
-        pruning.push(scope_pruning(&leaf.accounts));
+        pruning.push(scope_pruning(table.accounts().usage, &leaf.accounts));
     }
     let config = wanted.state.config_options();
     let mut options = TableParquetOptions {
@@ -289,14 +288,21 @@ fn leaf_plan(
     } else {
         Rows::AllVisible
     };
-    let filter = ScopeExec::try_new(input, table.scope.clone(), rows, files, wanted.columns.len())?;
+    let filter = ScopeExec::try_new(
+        input,
+        (table.scope.clone(), table.accounts()),
+        rows,
+        files,
+        wanted.columns.len(),
+    )?;
     Ok(Arc::new(filter))
 }
 
 /// What row groups and pages without visible rows fail: a visible account, or something that sorts before every digit
 /// (blank text) or is null, which the payer decides.
-fn scope_pruning(accounts: &BTreeSet<AccountId>) -> Expr {
-    let usage = col(USAGE_ACCOUNT);
+fn scope_pruning(column: &str, accounts: &BTreeSet<AccountId>) -> Expr {
+    // Names of other formats have capitals, which `col` would not keep.
+    let usage = Expr::Column(Column::from_name(column));
     let text = |text: &str| lit(ScalarValue::Utf8View(Some(text.to_owned())));
     let blank = usage.clone().is_null().or(usage.clone().lt(text("0")));
     match (accounts.first(), accounts.last()) {

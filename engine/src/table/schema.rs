@@ -11,7 +11,6 @@ use crate::catalog::Export;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::BillingPeriod;
 use crate::money::PRECISION;
-use crate::scope::{PAYER_ACCOUNT, USAGE_ACCOUNT};
 use crate::snapshot::{ColumnType, EXACT_SCALE, Snapshot};
 
 /// The columns of one table.
@@ -47,9 +46,9 @@ impl Columns {
                 }
             }
         }
-        for name in [USAGE_ACCOUNT, PAYER_ACCOUNT] {
+        for name in export.kind.format().accounts.names() {
             match places.get(name) {
-                // A delivery without it reads as NULL there, and a row without both belongs to nobody.
+                // A delivery without it reads as NULL there, and a row without any belongs to nobody.
                 None => order.push((name.to_owned(), ColumnType::Text)),
                 Some((place, _)) if order[*place].1 == ColumnType::Text => {}
                 Some(_) => {

@@ -224,10 +224,12 @@ impl<'a> MonthKeys<'a> {
         } else {
             format!("{}/", self.spec.prefix)
         };
-        format!(
-            "{prefix}{}/{kind}/BILLING_PERIOD={}",
-            self.spec.export_name, self.period
-        )
+        // FOCUS exports have been seen with this one, CUR 2.0 with the other.
+        let partition = match self.spec.form {
+            ExportForm::Focus => "billing_period",
+            _ => "BILLING_PERIOD",
+        };
+        format!("{prefix}{}/{kind}/{partition}={}", self.spec.export_name, self.period)
     }
 
     fn run(&self) -> String {
@@ -341,7 +343,7 @@ async fn write_manifests(
 ) -> Result<(), SampleError> {
     let spec = &model.spec;
     let manifest = match spec.form {
-        ExportForm::Cur2 => {
+        ExportForm::Cur2 | ExportForm::Focus => {
             let export = uuid(at(spec.seed, &[75]));
             let arn = format!(
                 "arn:aws:bcm-data-exports:us-east-1:{}:export/{}-{export}",

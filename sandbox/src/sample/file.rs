@@ -140,6 +140,7 @@ impl<'m, W: Write + Send> FileRows<'m, W> {
         Ok(())
     }
 
+    /// The columns of CUR 2.0, and the net amortised cost after them.
     fn columns(&mut self) -> Result<Vec<Values>> {
         let class = Int32Array::from(self.buffer.class.clone());
         let account = Int32Array::from(self.buffer.account.clone());
@@ -165,11 +166,13 @@ impl<'m, W: Write + Send> FileRows<'m, W> {
             invoice,
             spans,
         };
-        COLUMNS
+        let mut columns: Vec<Values> = COLUMNS
             .iter()
             .enumerate()
             .map(|(index, column)| self.column(&keys, index, column))
-            .collect()
+            .collect::<Result<_>>()?;
+        columns.push(Values::Array(self.buffer.effective()));
+        Ok(columns)
     }
 
     fn column(&mut self, keys: &TextKeys, index: usize, column: &Column) -> Result<Values> {

@@ -193,6 +193,7 @@ impl Model {
         labels.cost_category.finish();
         let shape = Arc::new(match spec.form {
             ExportForm::Cur2 => Shape::cur2(),
+            ExportForm::Focus => Shape::focus(),
             ExportForm::LegacyParquet => Shape::legacy(&BTreeMap::from([
                 ("product", products.keys()),
                 ("discount", DISCOUNTS.map(str::to_owned).to_vec()),

@@ -18,7 +18,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
 use super::TimestampEncoding;
-use super::columns::{COLUMNS, ColumnKind};
+use super::columns::{COLUMNS, Column, ColumnKind};
 use super::rows::{dictionary_type, map_type};
 use super::shape::Shape;
 
@@ -34,8 +34,11 @@ pub enum Values {
 }
 
 /// Arrow schema of the batches of CUR 2.0; text is dictionary-encoded or plain as comes handy.
-pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let fields: Vec<Field> = COLUMNS
+pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| schema_of(&COLUMNS));
+
+/// Arrow schema of batches with these columns.
+pub fn schema_of(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<Field> = columns
         .iter()
         .map(|column| {
             let data_type = match column.kind {
@@ -49,7 +52,7 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         })
         .collect();
     Arc::new(Schema::new(fields))
-});
+}
 
 /// A file on its way.
 pub struct ParquetFile<W: Write + Send> {
@@ -133,7 +136,7 @@ impl<W: Write + Send> ParquetFile<W> {
         })
     }
 
-    /// Adds rows: one entry for each column of CUR 2.0.
+    /// Adds rows: one entry for each column of CUR 2.0, and the net amortised cost.
     pub fn write(&mut self, rows: usize, columns: Vec<Values>) -> Result<()> {
         let columns = self.shape.of(rows, columns)?;
         if self.group.is_empty() {

@@ -90,6 +90,7 @@ pub struct RowBuffer {
     pub interval: Vec<i32>,
     usage: Vec<f64>,
     money: [Vec<f64>; 4],
+    effective: Vec<f64>,
     blended: Vec<Option<f64>>,
     public: Vec<Option<f64>>,
     discounts: Vec<(u32, [f64; 2])>,
@@ -114,6 +115,7 @@ impl Default for RowBuffer {
             interval: Vec::new(),
             usage: Vec::new(),
             money: Default::default(),
+            effective: Vec::new(),
             blended: Vec::new(),
             public: Vec::new(),
             discounts: Vec::new(),
@@ -139,6 +141,7 @@ impl RowBuffer {
         self.usage.push(usage);
         self.money[UNBLENDED].push(dollars(money.unblended));
         self.money[NET].push(dollars(money.net));
+        self.effective.push(dollars(money.net_amortized));
         let [bundled, private, edp] = money.discounts;
         self.money[BUNDLED].push(dollars(-bundled));
         self.money[TOTAL].push(dollars(-(bundled + private + edp)));
@@ -169,10 +172,16 @@ impl RowBuffer {
         self.interval.clear();
         self.usage.clear();
         self.money.iter_mut().for_each(Vec::clear);
+        self.effective.clear();
         self.blended.clear();
         self.public.clear();
         self.discounts.clear();
         self.sparse.iter_mut().for_each(Vec::clear);
+    }
+
+    /// The net amortised cost of each row, which CUR 2.0 has no column for.
+    pub fn effective(&self) -> ArrayRef {
+        Arc::new(Float64Array::from(self.effective.clone()))
     }
 
     /// The array of a column of doubles; `None` if it has no value in this batch.

@@ -1,4 +1,4 @@
-//! What a file's columns are: those of CUR 2.0, or those of a legacy report with Athena's names.
+//! What a file's columns are: those of CUR 2.0, those of a legacy report with Athena's names, or those of FOCUS.
 //!
 //! Rows are generated as CUR 2.0 has them. A legacy file says the same with other columns (AWS Data Exports user guide,
 //! `cur-ate-run` and `dataexports-migrate`): one for each key of the four maps, none for account names and `tags`, and
@@ -13,8 +13,10 @@ use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit
 use arrow::error::ArrowError;
 use serde_json::{Value, json};
 
+use super::ExportForm;
 use super::columns::{COLUMNS, ColumnKind};
-use super::parquet_file::{SCHEMA, Values};
+use super::focus::{FOCUS_COLUMNS, project};
+use super::parquet_file::{SCHEMA, Values, schema_of};
 
 /// Columns that CUR 2.0 has and the legacy report lacks, by the start of their names.
 const WITHOUT: [&str; 6] = [
@@ -61,7 +63,7 @@ pub struct Shape {
     pub columns: Vec<ShapeColumn>,
     /// The same as the schema of batches.
     pub schema: SchemaRef,
-    legacy: bool,
+    form: ExportForm,
 }
 
 impl Shape {
@@ -76,7 +78,22 @@ impl Shape {
         Self {
             columns: columns.collect(),
             schema: SCHEMA.clone(),
-            legacy: false,
+            form: ExportForm::Cur2,
+        }
+    }
+
+    /// FOCUS 1.2.
+    pub fn focus() -> Self {
+        let columns = FOCUS_COLUMNS.iter().map(|column| ShapeColumn {
+            name: column.name.to_owned(),
+            kind: column.kind,
+            from: 0,
+            key: None,
+        });
+        Self {
+            columns: columns.collect(),
+            schema: schema_of(&FOCUS_COLUMNS),
+            form: ExportForm::Focus,
         }
     }
 
@@ -127,14 +144,19 @@ impl Shape {
         Self {
             columns,
             schema: Arc::new(Schema::new(fields)),
-            legacy: true,
+            form: ExportForm::LegacyParquet,
         }
     }
 
-    /// A batch as this shape has it, from the columns of CUR 2.0.
-    pub fn of(&self, rows: usize, columns: Vec<Values>) -> Result<Vec<Values>, ArrowError> {
-        if !self.legacy {
-            return Ok(columns);
+    /// A batch as this shape has it, from the columns of CUR 2.0 and the net amortised cost after them.
+    pub fn of(&self, rows: usize, mut columns: Vec<Values>) -> Result<Vec<Values>, ArrowError> {
+        match self.form {
+            ExportForm::Cur2 => {
+                columns.truncate(COLUMNS.len());
+                return Ok(columns);
+            }
+            ExportForm::Focus => return project(columns),
+            ExportForm::LegacyParquet => {}
         }
         let mut instants: Vec<Option<Vec<i64>>> = Vec::with_capacity(columns.len());
         let mut arrays: Vec<Option<ArrayRef>> = Vec::with_capacity(columns.len());
@@ -170,9 +192,11 @@ impl Shape {
 
     /// The columns as the manifest of this shape lists them.
     pub fn manifest_columns(&self) -> Vec<Value> {
-        let columns = self.columns.iter().map(|column| match self.legacy {
-            false => json!({"name": column.name, "type": column.kind.manifest_type()}),
-            true => {
+        let columns = self.columns.iter().map(|column| match self.form {
+            ExportForm::Cur2 | ExportForm::Focus => {
+                json!({"name": column.name, "type": column.kind.manifest_type()})
+            }
+            ExportForm::LegacyParquet => {
                 let (category, name) = legacy_name(&column.name);
                 let word = match column.kind {
                     ColumnKind::Double => "OptionalBigDecimal",

@@ -23,7 +23,8 @@ use farthing_engine::execute::LocalExecutor;
 use farthing_engine::id::BillingPeriod;
 use farthing_engine::limit::Limits;
 use farthing_engine::port::{
-    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, LocationReport, LocationRoot, ManifestAnswer,
+    Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport, LocationRoot,
+    ManifestAnswer,
 };
 use farthing_engine::principal::{Grant, Login, Principal};
 use farthing_engine::session::{QuerySettings, SessionBuilder};
@@ -58,6 +59,15 @@ fn no_files() -> Error {
 
 #[async_trait]
 impl ExportSource for NoFiles {
+    async fn list_manifests(
+        &self,
+        _: &ExportLocation,
+        _: &Credential,
+        _: usize,
+    ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>> {
+        Ok(None)
+    }
+
     async fn probe(&self, _: &ExportLocation, _: &Credential) -> Result<LocationReport> {
         Err(no_files())
     }
@@ -146,6 +156,7 @@ fn snapshot(now: DateTime<Utc>) -> Snapshot {
             column("resource_tags", ColumnType::TextMap),
         ],
         has_net_costs: false,
+        listed: false,
         data_through: None,
         files: Vec::new(),
     }

@@ -218,6 +218,16 @@ impl Arguments {
         self.text(name)?.map(|text| text.parse()).transpose()
     }
 
+    /// An account of AWS, or another one that some delivery or connection has.
+    pub(crate) fn known_account(&self, name: &str) -> Result<Option<AccountId>> {
+        self.text(name)?.map(|text| AccountId::known(&text)).transpose()
+    }
+
+    /// An account by whatever id data may have.
+    pub(crate) fn delivered_account(&self, name: &str) -> Result<Option<AccountId>> {
+        self.text(name)?.map(|text| AccountId::delivered(&text)).transpose()
+    }
+
     /// The role that `role_arn` names, assumed by what [`Self::credential`] gives; without a role that alone.
     pub(crate) fn credential_or_role(&self) -> Result<GivenCredential> {
         let base = self.credential()?;

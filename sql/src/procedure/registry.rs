@@ -174,6 +174,11 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
                 ArgumentKind::Boolean,
                 "Replace an export of this name at another place. Default false.",
             ),
+            optional(
+                "unverified",
+                ArgumentKind::Boolean,
+                "Take data files of a bucket without a manifest, as a copy of the data alone has them. Default false.",
+            ),
             optional("wait", ArgumentKind::Boolean, "Return after the import. Default true."),
             DRY_RUN,
         ],
@@ -205,7 +210,9 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
         ],
         run: |connections, arguments, caller| {
             Box::pin(async move {
-                let account_id = arguments.account("account_id")?.ok_or_else(|| missing("account_id"))?;
+                let account_id = arguments
+                    .known_account("account_id")?
+                    .ok_or_else(|| missing("account_id"))?;
                 let dry_run = arguments.boolean("dry_run", false);
                 let request = Disconnect {
                     account_id,
@@ -302,7 +309,7 @@ fn setup_guide(arguments: &Arguments) -> Result<SetupGuide> {
 fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
     Ok(ConnectLinked {
         credential: arguments.credential_or_role()?,
-        account_id: arguments.account("account_id")?,
+        account_id: arguments.known_account("account_id")?,
         account_name: arguments.text("account_name")?,
         dry_run: arguments.boolean("dry_run", false),
     })
@@ -311,7 +318,7 @@ fn connect_linked(arguments: &Arguments) -> Result<ConnectLinked> {
 fn connect_root(arguments: &Arguments) -> Result<ConnectRoot> {
     Ok(ConnectRoot {
         credential: arguments.credential_or_role()?,
-        account_id: arguments.account("account_id")?,
+        account_id: arguments.delivered_account("account_id")?,
         account_name: arguments.text("account_name")?,
         location: LocationParts {
             location: arguments.text("location")?,
@@ -321,6 +328,7 @@ fn connect_root(arguments: &Arguments) -> Result<ConnectRoot> {
             region: arguments.text("region")?,
         },
         replace: arguments.boolean("replace", false),
+        unverified: arguments.boolean("unverified", false),
         wait: arguments.boolean("wait", true),
         dry_run: arguments.boolean("dry_run", false),
     })

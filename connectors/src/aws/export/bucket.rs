@@ -177,6 +177,47 @@ impl BucketRoot {
         }))
     }
 
+    /// A listing of at most so many pages; `None` if there are more.
+    async fn pages(&self, prefix: &str, delimiter: Option<&'static str>, limit: usize) -> Result<Option<Listing>> {
+        let mut listing = Listing::default();
+        let mut token: Option<String> = None;
+        for _ in 0..limit {
+            let (bucket, prefix, from) = (self.bucket.clone(), prefix.to_owned(), token.take());
+            let page = self
+                .ask(move |client| {
+                    let request = client
+                        .list_objects_v2()
+                        .bucket(bucket.clone())
+                        .prefix(prefix.clone())
+                        .set_delimiter(delimiter.map(str::to_owned))
+                        .set_continuation_token(from.clone());
+                    async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) }
+                })
+                .await?
+                .map_err(|failure| failure.into_error(&self.list_call()))?;
+            let folders = page.common_prefixes().iter().filter_map(|folder| folder.prefix());
+            listing.folders.extend(folders.map(str::to_owned));
+            for object in page.contents() {
+                if let Some(key) = object.key() {
+                    listing.objects.push(ListedObject {
+                        key: key.to_owned(),
+                        size: object
+                            .size()
+                            .and_then(|size| u64::try_from(size).ok())
+                            .unwrap_or_default(),
+                        e_tag: object.e_tag().map(str::to_owned),
+                        last_modified: object.last_modified().and_then(instant).unwrap_or_default(),
+                    });
+                }
+            }
+            token = page.next_continuation_token().map(str::to_owned);
+            if token.is_none() || page.is_truncated() == Some(false) {
+                return Ok(Some(listing));
+            }
+        }
+        Ok(None)
+    }
+
     fn explain(&self) -> Explain {
         let (bucket, region, base_key) = (self.bucket.clone(), self.likely_region(), self.base_key.clone());
         Arc::new(move |error, key| {
@@ -220,45 +261,22 @@ impl DeliveryRoot for BucketRoot {
     }
 
     async fn list(&self, prefix: &str) -> Result<Listing> {
-        let mut listing = Listing::default();
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let (bucket, prefix, from) = (self.bucket.clone(), prefix.to_owned(), token.take());
-            let page = self
-                .ask(move |client| {
-                    let request = client
-                        .list_objects_v2()
-                        .bucket(bucket.clone())
-                        .prefix(prefix.clone())
-                        .delimiter("/")
-                        .set_continuation_token(from.clone());
-                    async move { request.send().await.map_err(|error| Failure::of_sdk(&error)) }
-                })
-                .await?
-                .map_err(|failure| failure.into_error(&self.list_call()))?;
-            let folders = page.common_prefixes().iter().filter_map(|folder| folder.prefix());
-            listing.folders.extend(folders.map(str::to_owned));
-            for object in page.contents() {
-                if let Some(key) = object.key() {
-                    listing.objects.push(ListedObject {
-                        key: key.to_owned(),
-                        last_modified: object.last_modified().and_then(instant).unwrap_or_default(),
-                    });
-                }
-            }
-            token = page.next_continuation_token().map(str::to_owned);
-            if token.is_none() || page.is_truncated() == Some(false) {
-                return Ok(listing);
-            }
-        }
-        Err(Error::new(
-            ErrorKind::Limit,
-            format!(
-                "listing s3://{}/{prefix} takes more than {MAX_PAGES} pages",
-                self.bucket
-            ),
-        )
-        .with_hint("Check that the prefix is that of an export."))
+        let listing = self.pages(prefix, Some("/"), MAX_PAGES).await?;
+        listing.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "listing s3://{}/{prefix} takes more than {MAX_PAGES} pages",
+                    self.bucket
+                ),
+            )
+            .with_hint("Check that the prefix is that of an export.")
+        })
+    }
+
+    async fn list_all(&self, prefix: &str, pages: usize) -> Result<Option<Vec<ListedObject>>> {
+        let listing = self.pages(prefix, None, pages).await?;
+        Ok(listing.map(|listing| listing.objects))
     }
 
     async fn read(&self, key: &str, known_e_tag: Option<&str>) -> Result<Read> {

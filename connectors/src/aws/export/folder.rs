@@ -117,10 +117,17 @@ impl DeliveryRoot for FolderRoot {
                 .into_iter()
                 .map(|object| ListedObject {
                     key: object.location.to_string(),
+                    size: object.size,
+                    e_tag: object.e_tag,
                     last_modified: object.last_modified,
                 })
                 .collect(),
         })
+    }
+
+    /// Reading a manifest of this machine costs no request, so nothing is gained by listing.
+    async fn list_all(&self, _: &str, _: usize) -> Result<Option<Vec<ListedObject>>> {
+        Ok(None)
     }
 
     async fn read(&self, key: &str, known_e_tag: Option<&str>) -> Result<Read> {

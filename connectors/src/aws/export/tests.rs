@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod layouts;
+
 use std::fs;
 use std::path::Path as FilePath;
 
@@ -373,6 +375,8 @@ fn the_newest_manifest_is_chosen_where_none_has_the_export_name() {
     let location = location(FilePath::new("/x"), "p", "e");
     let object = |key: &str, seconds: i64| ListedObject {
         key: format!("p/e/metadata/BILLING_PERIOD=2026-07/{key}"),
+        size: 1,
+        e_tag: None,
         last_modified: DateTime::from_timestamp(seconds, 0).unwrap(),
     };
     let folder = "p/e/metadata/BILLING_PERIOD=2026-07/";
@@ -388,7 +392,7 @@ fn the_newest_manifest_is_chosen_where_none_has_the_export_name() {
             Some("e-Manifest.json"),
         ),
     ] {
-        let chosen = layout::choose_manifest(&location, folder, objects);
+        let chosen = layout::choose_manifest(&location, folder, &objects).map(|object| object.key.clone());
         assert_eq!(chosen, expected.map(|name| format!("{folder}{name}")));
     }
 }

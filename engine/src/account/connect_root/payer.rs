@@ -10,28 +10,34 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::payer_columns;
 use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::Importer;
 use crate::ingest::delivery::Encoding;
 use crate::ingest::pinned::PinnedReader;
 use crate::port::{Credential, ExportLocation, ExportSource, ManifestAnswer};
 
-const PAYER: &str = "bill_payer_account_id";
-
-/// The first payer that the files of a period name.
+/// The first payer that the files of a period name, and the column that does; of one that is `wanted`, whether they do.
 pub(super) async fn read(
     source: &dyn ExportSource,
     importer: &Importer,
     location: &ExportLocation,
     credential: &Credential,
     period: BillingPeriod,
-) -> Result<AccountId> {
-    let unknown = || {
-        Error::new(
+    wanted: Option<AccountId>,
+) -> Result<(&'static str, AccountId)> {
+    let is_wanted = |id: &str| wanted.is_none_or(|wanted| wanted.as_str() == id);
+    let unknown = || match wanted {
+        // Anything but the id of an account of AWS has to be what the data says.
+        Some(wanted) => wanted
+            .check_aws()
+            .err()
+            .unwrap_or_else(|| Error::defect("an account of AWS is looked for in files")),
+        None => Error::new(
             ErrorKind::BrokenDelivery,
             format!("the files of {period} at {} name no payer", location.uri()),
         )
-        .with_hint("Give account_id => '<payer>'.")
+        .with_hint("Give account_id => '<payer>'."),
     };
     let ManifestAnswer::Found(found) = source.fetch_manifest(location, credential, period, None).await? else {
         return Err(unknown());
@@ -45,8 +51,8 @@ pub(super) async fn read(
             )
         };
         if Encoding::of(key) == Encoding::Csv {
-            match importer.first_csv_value(&store, key, PAYER).await? {
-                Some(id) => return id.parse(),
+            match importer.first_csv_payer(&store, key, wanted).await? {
+                Some((column, id)) => return Ok((column, AccountId::delivered(&id)?)),
                 None => continue,
             }
         }
@@ -57,24 +63,25 @@ pub(super) async fn read(
         let builder = ParquetRecordBatchStreamBuilder::new(reader)
             .await
             .map_err(|e| broken(&e))?;
-        let columns: Vec<usize> = builder
-            .parquet_schema()
-            .columns()
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| column.name() == PAYER)
-            .map(|(at, _)| at)
-            .collect();
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), columns);
+        let Some(payer) = payer_columns().find(|name| builder.schema().field_with_name(name).is_ok()) else {
+            continue;
+        };
+        let place = builder.schema().index_of(payer).map_err(|e| broken(&e))?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
         let mut batches = builder.with_projection(mask).build().map_err(|e| broken(&e))?;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|e| broken(&e))?;
-            let Some(column) = batch.column_by_name(PAYER) else {
+            let Some(column) = batch.column_by_name(payer) else {
                 break;
             };
             let text = cast(column, &DataType::Utf8).map_err(|e| broken(&e))?;
-            if let Some(id) = text.as_string::<i32>().iter().flatten().find(|id| !id.is_empty()) {
-                return id.parse();
+            if let Some(id) = text
+                .as_string::<i32>()
+                .iter()
+                .flatten()
+                .find(|id| !id.trim().is_empty() && is_wanted(id))
+            {
+                return Ok((payer, AccountId::delivered(id)?));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::super::aws_write::{CREATE_BUCKET, CREATE_EXPORT, PUT_BUCKET_POLICY, P
 use super::super::run::{Action, Run, Status, Step};
 use super::super::{Caller, Connections, account_entry, connect_root};
 use super::{BucketWork, CreateExport, Plan, definition};
-use crate::catalog::{AccountKind, Change, Export, ExportKind};
+use crate::catalog::{AccountKind, Change, Export};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ExportId;
 use crate::port::ExportService;
@@ -139,7 +139,7 @@ impl Connections {
         let export = Export {
             id: id.clone(),
             account,
-            kind: ExportKind::of_layout(plan.location.layout),
+            kind: request.export_kind(),
             location: plan.location.clone(),
             connected_at: present.map_or(now, |present| present.connected_at),
         };

@@ -9,7 +9,6 @@ use super::CreateExport;
 use crate::account::policy::Kind;
 use crate::account::run::{Action, Status, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::cur2_columns;
 use crate::port::{Destination, ExportDefinition, ExportService, PresentExport};
 
 /// The IAM actions that creating it takes.
@@ -48,7 +47,7 @@ pub(super) fn settings(request: &CreateExport) -> BTreeMap<String, String> {
     let flag = |on: bool| if on { "TRUE" } else { "FALSE" };
     let granularity = if request.hourly { "HOURLY" } else { "DAILY" };
     let settings: &[(&str, &str)] = match request.kind {
-        Kind::Focus => &[],
+        Kind::Focus => &[("TIME_GRANULARITY", granularity)],
         Kind::Cur2 | Kind::Cur => &[
             ("TIME_GRANULARITY", granularity),
             ("INCLUDE_RESOURCES", "TRUE"),
@@ -62,7 +61,8 @@ pub(super) fn settings(request: &CreateExport) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The columns of CUR 2.0 by the dictionary, where AWS may not be asked: without those that only some configurations have.
+/// The columns of the table by the dictionary, where AWS may not be asked: without those that only some configurations or
+/// versions have.
 pub(super) fn known_columns(request: &CreateExport) -> Vec<String> {
     // Columns that a configuration of the table switches on, or that not every account is offered.
     let by_request = |name: &str| {
@@ -73,9 +73,12 @@ pub(super) fn known_columns(request: &CreateExport) -> Vec<String> {
         ]
         .iter()
         .any(|start| name.starts_with(start))
-            || name == "tags"
+            || ["tags", "x_CostCategories", "x_UsageType"].contains(&name)
     };
-    cur2_columns()
+    request
+        .export_kind()
+        .format()
+        .columns()
         .filter(|name| !by_request(name) && (request.split_cost || !name.starts_with("split_line_item_")))
         .map(str::to_owned)
         .collect()

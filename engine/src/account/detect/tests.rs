@@ -106,7 +106,7 @@ fn each_verdict_has_its_reason() {
                     .insert("FOCUS_1_2_AWS".to_owned(), settings);
             },
             Verdict::Unfit,
-            "FOCUS_1_2_AWS",
+            "leaves out BillingAccountId, SubAccountId",
         ),
         (
             |e| e.definition.destination.format = "TEXT_OR_CSV".to_owned(),

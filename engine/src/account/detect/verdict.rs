@@ -5,11 +5,13 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::{Candidate, Verdict};
-use crate::ingest::REQUIRED_COLUMNS;
+use crate::catalog::ExportKind;
 use crate::port::{ExportService, PresentExport};
 
 /// The table of CUR 2.0.
 const CUR2_TABLE: &str = "COST_AND_USAGE_REPORT";
+/// How the names of the tables of FOCUS begin, whatever its version.
+const FOCUS_TABLES: &str = "FOCUS_";
 
 /// Judges an export by what AWS says of it.
 pub(super) fn judge(export: PresentExport) -> Candidate {
@@ -30,7 +32,10 @@ fn verdict(candidate: &Candidate) -> (Verdict, String) {
     if candidate.export.definition.service == ExportService::Cur {
         missing.push("it is a legacy Cost and Usage Report: CUR 2.0 has account names and all tags");
     }
-    if candidate.setting("INCLUDE_RESOURCES") != Some("TRUE") {
+    let is_focus = candidate.table().is_some_and(|table| table.starts_with(FOCUS_TABLES));
+    if is_focus {
+        missing.push("it is FOCUS, which has no costs before discounts and no line item types");
+    } else if candidate.setting("INCLUDE_RESOURCES") != Some("TRUE") {
         missing.push("it has no resource ids, so its costs cannot be joined to resources");
     }
     if candidate.setting("TIME_GRANULARITY") == Some("MONTHLY") {
@@ -74,11 +79,16 @@ fn unfit(candidate: &Candidate) -> Option<String> {
     if definition.service == ExportService::Cur {
         return unfit_report(candidate);
     }
-    match candidate.table() {
-        Some(CUR2_TABLE) => {}
-        Some(other) => return Some(format!("It delivers {other}; this version reads {CUR2_TABLE}.")),
+    let kind = match candidate.table() {
+        Some(CUR2_TABLE) => ExportKind::Cur2,
+        Some(table) if table.starts_with(FOCUS_TABLES) => ExportKind::Focus,
+        Some(other) => {
+            return Some(format!(
+                "It delivers {other}; this version reads {CUR2_TABLE} and {FOCUS_TABLES}1_0_AWS and 1_2_AWS."
+            ));
+        }
         None => return Some("AWS names no table of it.".to_owned()),
-    }
+    };
     if format(candidate).is_none() {
         return Some(format!(
             "It is delivered as {}; Farthing reads Parquet and CSV.",
@@ -98,7 +108,9 @@ fn unfit(candidate: &Candidate) -> Option<String> {
         });
     }
     let columns = delivered_columns(&definition.query)?;
-    let lacking: Vec<&str> = REQUIRED_COLUMNS
+    let lacking: Vec<&str> = kind
+        .format()
+        .required
         .iter()
         .copied()
         .filter(|required| !columns.iter().any(|column| column.eq_ignore_ascii_case(required)))

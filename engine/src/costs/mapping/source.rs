@@ -43,8 +43,13 @@ impl<'a> Sources<'a> {
         Some((Expr::Column(Column::new(qualifier.cloned(), name)), field.data_type()))
     }
 
+    /// What no export of this format has.
+    pub fn absent(&self, r#type: CostType) -> Expr {
+        null(r#type)
+    }
+
     /// The column, or NULL of the type where the export lacks it or has it as something that is not of this kind.
-    fn of_type(&self, name: &str, r#type: CostType) -> Expr {
+    pub fn of_type(&self, name: &str, r#type: CostType) -> Expr {
         let fits = |delivered: &DataType| match r#type {
             CostType::Text => delivered.is_string() || matches!(delivered, DataType::Float64 | DataType::Int64),
             CostType::Timestamp => matches!(delivered, DataType::Timestamp(..)),
@@ -255,6 +260,19 @@ impl<'a> Sources<'a> {
         when(usage.and(self.text(SPLIT_PARENT).is_null()), value).end()
     }
 
+    /// The two states that FOCUS knows; AWS has more.
+    pub fn capacity_status(&self) -> DataFusionResult<Expr> {
+        let status = self.text("capacity_reservation_capacity_reservation_status");
+        let known = ["Used", "Unused"].map(text);
+        when(status.clone().in_list(known.to_vec(), false), status).end()
+    }
+
+    /// An amount in the currency of the bill, where prices are stated in the same one.
+    pub fn in_pricing_currency(&self, amount: Expr) -> DataFusionResult<Expr> {
+        let same = self.text("pricing_currency").eq(self.text("line_item_currency_code"));
+        when(same, amount).end()
+    }
+
     /// Other rows than split ones have NULL or, in legacy reports, 0, which would look like a cost of nothing.
     pub fn split_cost(&self) -> DataFusionResult<Expr> {
         when(
@@ -373,7 +391,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn null(r#type: CostType) -> Expr {
+pub(super) fn null(r#type: CostType) -> Expr {
     let null = ScalarValue::try_from(&r#type.arrow()).unwrap_or(ScalarValue::Null);
     lit(null)
 }

@@ -1,28 +1,42 @@
 //! The columns of a CSV file by its header: names as Athena has them, types by the dictionary.
 //!
 //! A legacy report's header says `lineItem/UsageAccountId`, and its Parquet form `line_item_usage_account_id`. Both become the
-//! latter, so that one statement reads either.
+//! latter, so that one statement reads either. The other formats have the same names in both forms, and keep them.
 
 use std::collections::HashMap;
 
-use super::CUR2_TYPES;
+use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::transcode::Shape;
 use crate::port::ManifestColumn;
 use crate::snapshot::{ColumnType, SnapshotColumn};
 
-/// The columns that the names of a header stand for. A name that neither the dictionary nor the manifest gives a type is
-/// text. Error: `BrokenDelivery` for a name of which nothing is left.
-pub(in crate::ingest) fn shape(file: &str, header: &[String], named: &[ManifestColumn]) -> Result<Shape> {
+/// The columns that the names of a header stand for, in an export that is taken for the kind `assumed`. A name that
+/// neither the dictionary nor the manifest gives a type is text. Error: `BrokenDelivery` for a name of which nothing is
+/// left.
+pub(in crate::ingest) fn shape(
+    file: &str,
+    header: &[String],
+    named: &[ManifestColumn],
+    assumed: ExportKind,
+) -> Result<Shape> {
+    let athena: Vec<String> = header.iter().map(|written| athena_name(written)).collect();
+    let names = athena.iter().chain(header).map(String::as_str);
+    let format = ExportKind::of_columns(names, assumed).format();
+    let is_report = matches!(format.kind, ExportKind::Cur2 | ExportKind::Cur);
+    let name_of = |written: &str| match is_report {
+        true => athena_name(written),
+        false => written.to_owned(),
+    };
     let told: HashMap<String, &str> = named
         .iter()
-        .map(|column| (athena_name(&column.name), column.r#type.as_str()))
+        .map(|column| (name_of(&column.name), column.r#type.as_str()))
         .collect();
     let mut columns: Vec<SnapshotColumn> = Vec::with_capacity(header.len());
     let mut sources: Vec<Vec<usize>> = Vec::with_capacity(header.len());
     let mut places: HashMap<String, usize> = HashMap::new();
     for (at, written) in header.iter().enumerate() {
-        let name = athena_name(written);
+        let name = name_of(written);
         if name.is_empty() {
             return Err(Error::new(
                 ErrorKind::BrokenDelivery,
@@ -34,7 +48,7 @@ pub(in crate::ingest) fn shape(file: &str, header: &[String], named: &[ManifestC
             sources[*place].push(at);
             continue;
         }
-        let known = CUR2_TYPES.get(name.as_str()).copied();
+        let known = format.column_type(&name);
         let r#type = known.or_else(|| told.get(&name).and_then(|word| of_word(word)));
         places.insert(name.clone(), columns.len());
         columns.push(SnapshotColumn {
@@ -43,7 +57,11 @@ pub(in crate::ingest) fn shape(file: &str, header: &[String], named: &[ManifestC
         });
         sources.push(vec![at]);
     }
-    Ok(Shape { columns, sources })
+    Ok(Shape {
+        columns,
+        sources,
+        null_word: format.null_word,
+    })
 }
 
 /// Text has every digit, so that doubles are needed nowhere.
@@ -88,7 +106,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::{athena_name, shape};
-    use crate::ingest::columns::CUR2_TYPES;
+    use crate::catalog::ExportKind;
     use crate::port::ManifestColumn;
     use crate::snapshot::ColumnType;
 
@@ -114,8 +132,8 @@ mod tests {
             assert_eq!(athena_name(written), name, "{written}");
         }
         // A name that is one already stays as it is.
-        for name in CUR2_TYPES.keys() {
-            assert_eq!(athena_name(name), *name);
+        for name in ExportKind::Cur2.format().columns() {
+            assert_eq!(athena_name(name), name);
         }
     }
 
@@ -134,7 +152,7 @@ mod tests {
             name: "product/shinyNewPrice".to_owned(),
             r#type: "OptionalBigDecimal".to_owned(),
         }];
-        let shape = shape("file", &header, &named).unwrap();
+        let shape = shape("file", &header, &named, ExportKind::Cur2).unwrap();
         let found: Vec<(&str, ColumnType)> = shape.columns.iter().map(|c| (c.name.as_str(), c.r#type)).collect();
         assert_eq!(
             found,
@@ -147,5 +165,23 @@ mod tests {
             ]
         );
         assert_eq!(shape.sources[4], [4, 5]);
+        assert_eq!(shape.null_word, None);
+    }
+
+    #[test]
+    fn focus_keeps_its_names() {
+        let header = ["SubAccountId", "BilledCost", "x_Discounts", "Id"].map(str::to_owned);
+        let shape = shape("file", &header, &[], ExportKind::Cur2).unwrap();
+        let found: Vec<(&str, ColumnType)> = shape.columns.iter().map(|c| (c.name.as_str(), c.r#type)).collect();
+        assert_eq!(
+            found,
+            [
+                ("SubAccountId", ColumnType::Text),
+                ("BilledCost", ColumnType::Decimal),
+                ("x_Discounts", ColumnType::DoubleMap),
+                ("Id", ColumnType::Text),
+            ]
+        );
+        assert_eq!(shape.null_word, Some("NULL"));
     }
 }

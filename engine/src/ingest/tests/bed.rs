@@ -21,7 +21,8 @@ use parquet::arrow::ArrowWriter;
 use super::super::*;
 use crate::catalog::{Change, ExportKind};
 use crate::port::{
-    DeliveredManifest, DeliveryLayout, ExportLocation, LocationRoot, Manifest, ManifestAnswer, ManifestColumn,
+    DeliveredManifest, DeliveryLayout, ExportLocation, ListedManifest, LocationRoot, Manifest, ManifestAnswer,
+    ManifestColumn,
 };
 
 pub(super) const PAYER: &str = "000000000001";
@@ -189,6 +190,7 @@ impl Bucket {
                     name: "line_item_unblended_cost".to_owned(),
                     r#type: "double".to_owned(),
                 }],
+                listed: false,
             },
             key: format!("p/e/metadata/BILLING_PERIOD={period}/e-Manifest.json"),
             e_tag: format!("\"manifest-{count}\""),
@@ -241,6 +243,15 @@ impl Bucket {
 
 #[async_trait]
 impl ExportSource for Bucket {
+    async fn list_manifests(
+        &self,
+        _: &ExportLocation,
+        _: &Credential,
+        _: usize,
+    ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>> {
+        Ok(None)
+    }
+
     async fn probe(&self, _: &ExportLocation, _: &Credential) -> Result<LocationReport> {
         self.answer("probe".to_owned())?;
         Ok(LocationReport {

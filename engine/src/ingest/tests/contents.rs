@@ -283,14 +283,14 @@ async fn broken_contents_are_named() {
                 put(
                     columns,
                     "line_item_usage_account_id",
-                    StringArray::from(vec![ONE, "12345", ONE]),
+                    StringArray::from(vec![ONE, "12345 ", ONE]),
                 )
             },
             &[
                 "BrokenDelivery",
                 "e-00001",
                 "line_item_usage_account_id",
-                "\"12345\"",
+                "\"12345 \"",
                 "not an account id",
             ],
         ),

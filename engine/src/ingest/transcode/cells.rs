@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::money::{PRECISION, parse_scaled};
+use crate::money::{PRECISION, parse_exact};
 use crate::snapshot::{ColumnType, EXACT_SCALE};
 
 /// The values of one column of the rows that wait to be written.
@@ -48,7 +48,7 @@ impl Cells {
         match self {
             // As Parquet deliveries have it: blank, and not NULL, which stands for columns that a month lacks.
             Self::Text(values) => values.append_value(text),
-            Self::Decimal(values) => values.append_option(parsed(given, |text| parse_scaled(text, EXACT_SCALE))?),
+            Self::Decimal(values) => values.append_option(parsed(given, parse_exact)?),
             Self::Double(values) => values.append_option(parsed(given, |text| text.parse().ok())?),
             Self::Integer(values) => values.append_option(parsed(given, |text| text.parse().ok())?),
             Self::Boolean(values) => values.append_option(parsed(given, boolean)?),
@@ -73,6 +73,16 @@ impl Cells {
                     values.append(true).ok()?;
                 }
             },
+        }
+        Some(())
+    }
+
+    /// Adds NULL. `None` if the column cannot hold one.
+    pub(super) fn push_null(&mut self) -> Option<()> {
+        match self {
+            Self::Text(values) => values.append_null(),
+            // What is blank is NULL in every other type.
+            _ => self.push(b"")?,
         }
         Some(())
     }

@@ -38,6 +38,7 @@ fn shape(names: &[String]) -> crate::error::Result<Shape> {
     Ok(Shape {
         columns: names.iter().map(column).collect(),
         sources: (0..names.len()).map(|at| vec![at]).collect(),
+        null_word: None,
     })
 }
 

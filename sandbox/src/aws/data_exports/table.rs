@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sample::{COLUMNS, ColumnKind};
+use crate::sample::{COLUMNS, ColumnKind, FOCUS_COLUMNS};
 
 pub(crate) const CUR2: &str = "COST_AND_USAGE_REPORT";
 pub(crate) const FOCUS_1_2: &str = "FOCUS_1_2_AWS";
@@ -134,30 +134,12 @@ fn type_name(kind: ColumnKind) -> &'static str {
 }
 
 fn focus_columns() -> Vec<(&'static str, &'static str)> {
-    let of = |names: &'static str, kind: &'static str| names.split_whitespace().map(move |name| (name, kind));
-    let mut columns: Vec<_> = of(FOCUS_TEXT, "string")
-        .chain(of(FOCUS_DOUBLE, "double"))
-        .chain(of(FOCUS_TIMESTAMP, "timestamp_milliseconds"))
-        .chain(of("SkuPriceDetails Tags", "map<string,string>"))
-        .chain(of("x_Discounts", "map<string,double>"))
-        .collect();
-    columns.sort_unstable_by_key(|(name, _)| name.to_ascii_lowercase());
-    columns
+    let type_of = |kind| match kind {
+        ColumnKind::Timestamp => "timestamp_milliseconds",
+        other => type_name(other),
+    };
+    FOCUS_COLUMNS
+        .iter()
+        .map(|column| (column.name, type_of(column.kind)))
+        .collect()
 }
-
-const FOCUS_TEXT: &str = "\
-    AvailabilityZone BillingAccountId BillingAccountName BillingAccountType BillingCurrency CapacityReservationId \
-    CapacityReservationStatus ChargeCategory ChargeClass ChargeDescription ChargeFrequency \
-    CommitmentDiscountCategory CommitmentDiscountId CommitmentDiscountName CommitmentDiscountStatus \
-    CommitmentDiscountType CommitmentDiscountUnit ConsumedUnit InvoiceId InvoiceIssuerName PricingCategory \
-    PricingCurrency PricingUnit ProviderName PublisherName RegionId RegionName ResourceId ResourceName \
-    ResourceType ServiceCategory ServiceName ServiceSubcategory SkuId SkuMeter SkuPriceId SubAccountId \
-    SubAccountName SubAccountType x_Operation x_ServiceCode";
-
-const FOCUS_DOUBLE: &str = "\
-    BilledCost CommitmentDiscountQuantity ConsumedQuantity ContractedCost ContractedUnitPrice EffectiveCost \
-    ListCost ListUnitPrice PricingCurrencyContractedUnitPrice PricingCurrencyEffectiveCost \
-    PricingCurrencyListUnitPrice PricingQuantity";
-
-const FOCUS_TIMESTAMP: &str = "\
-    BillingPeriodEnd BillingPeriodStart ChargePeriodEnd ChargePeriodStart";

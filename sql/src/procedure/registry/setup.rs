@@ -94,7 +94,7 @@ pub(super) const CREATE_AWS_EXPORT: Procedure = Procedure {
         optional(
             "kind",
             ArgumentKind::Text,
-            "'cur2' (CUR 2.0), 'focus' (FOCUS 1.2) or 'cur' (legacy report). Default 'cur2'. FOCUS exports are made and not read yet.",
+            "'cur2' (CUR 2.0), 'focus' (FOCUS 1.2) or 'cur' (legacy report). Default 'cur2'.",
         ),
         optional(
             "granularity",
