@@ -8,6 +8,7 @@
 mod bill;
 
 use farthing_tests::bench::{Site, on_runtimes};
+use farthing_tests::client::Client;
 
 use self::bill::{A, B, C, Export, P, Q, corrected_june, june, june_of_q, may};
 

@@ -16,6 +16,7 @@ mod credentials;
 mod currencies;
 mod focus;
 mod golden;
+mod history;
 mod import;
 mod kinds;
 mod leak;

@@ -10,9 +10,8 @@ mod without;
 
 use farthing_engine::principal::Role;
 use farthing_tests::bench::{Bench, Site, grant_of, on_runtimes};
-use farthing_tests::client::Client;
-use farthing_tests::client::in_process::InProcess;
-use farthing_tests::cloud::{Cloud, Sample};
+use farthing_tests::client::{Client, Way};
+use farthing_tests::cloud::{Cloud, PERIODS, Sample};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::Rng;
@@ -25,7 +24,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Runs both sides of a statement and says how they differ.
-async fn difference(scoped: &mut InProcess, bare: &mut InProcess, sql: &str) -> Option<String> {
+async fn difference(scoped: &mut dyn Client, bare: &mut dyn Client, sql: &str) -> Option<String> {
     let (one, other) = (scoped.run(sql).await, bare.run(sql).await);
     match (one, other) {
         (Ok(one), Ok(other)) => {
@@ -61,7 +60,13 @@ struct Kinds {
 }
 
 /// Compares random statements. Shrinks the first one that differs.
-async fn compare(scoped: &mut InProcess, bare: &mut InProcess, words: &sql::Words, cases: u64, seed: u64) {
+async fn compare(
+    scoped: &mut dyn Client,
+    bare: &mut dyn Client,
+    statements: impl Strategy<Value = String>,
+    cases: u64,
+    seed: u64,
+) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -70,7 +75,6 @@ async fn compare(scoped: &mut InProcess, bare: &mut InProcess, words: &sql::Word
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let statements = sql::statement(words);
     let mut kinds = Kinds::default();
     for case in 0..cases {
         let mut tree = statements.new_tree(&mut runner).unwrap();
@@ -180,7 +184,14 @@ fn unconnected_accounts(kind: Kind) {
     both_sides(kind, visible, async |bench, bare, visible| {
         bench.connect(&visible[1..]).await;
         let words = sql::Words::of(&bench.cloud, visible);
-        compare(&mut bench.site.admin(), &mut bare.admin(), &words, cases, seed).await;
+        compare(
+            &mut bench.site.admin(),
+            &mut bare.admin(),
+            sql::statement(&words),
+            cases,
+            seed,
+        )
+        .await;
     });
 }
 
@@ -210,7 +221,54 @@ fn accounts_outside_of_a_grant(kind: Kind) {
         bench.site.put_login("reader", Role::Reader, grant_of(visible)).await;
         let words = sql::Words::of(&bench.cloud, visible);
         let mut reader = bench.site.in_process("reader");
-        compare(&mut reader, &mut bare.admin(), &words, cases, seed).await;
+        compare(&mut reader, &mut bare.admin(), sql::statement(&words), cases, seed).await;
+    });
+}
+
+/// Statements over what `costs` was at an instant after every delivery, and what else is said of deliveries.
+#[test]
+fn hidden_rows_influence_nothing_that_is_said_of_deliveries() {
+    let (seed, cases) = seed_and_cases();
+    let visible = |cloud: &Cloud| {
+        let linked = cloud.sample.linked();
+        vec![linked[0].clone(), linked[5].clone()]
+    };
+    both_sides(Kind::Cur2, visible, async |bench, bare, visible| {
+        bench.connect(&bench.cloud.sample.linked()).await;
+        bench.site.put_login("reader", Role::Reader, grant_of(visible)).await;
+        bare.put_login("reader", Role::Reader, grant_of(visible)).await;
+        let words = sql::Words::of(&bench.cloud, visible);
+        for way in [Way::PostgresExtended, Way::FlightSql] {
+            let mut reader = bench.site.client(way, "reader").await;
+            let mut other = bare.client(way, "reader").await;
+            let statements = sql::statement(&words).prop_map(|sql| {
+                let then = "costs_as_of('2030-01-01')";
+                let sql = sql.replace("FROM costs", &format!("FROM {then}"));
+                sql.replace("JOIN costs ", &format!("JOIN {then} "))
+            });
+            compare(reader.as_mut(), other.as_mut(), statements, cases / 2, seed).await;
+            for period in PERIODS {
+                for sql in [
+                    format!("SELECT * FROM reconcile('{period}')"),
+                    format!(
+                        "SELECT level, sum(cost_delivered), max(rows_difference) FROM reconcile('{period}') GROUP BY 1"
+                    ),
+                    format!("SELECT count(*) FROM cost_changes('{period}')"),
+                    format!("SELECT rows, readable, current FROM system.deliveries WHERE billing_period = '{period}'"),
+                    "SELECT * FROM system.shared_commitments".to_owned(),
+                    "SELECT * FROM system.account_coverage".to_owned(),
+                    "SELECT state, periods, rows, data_through, aws_lag_seconds, own_lag_seconds FROM system.exports"
+                        .to_owned(),
+                    format!(
+                        "SELECT sum(billed_cost) FROM costs_as_of('1999-01-01') WHERE x_billing_period = '{period}'"
+                    ),
+                ] {
+                    if let Some(difference) = difference(reader.as_mut(), other.as_mut(), &sql).await {
+                        panic!("{way:?}: {sql}\n{difference}");
+                    }
+                }
+            }
+        }
     });
 }
 

@@ -48,7 +48,7 @@ pub use create_export::CreateExport;
 use detect::Detection;
 pub use diagnose::Diagnose;
 pub use disconnect::Disconnect;
-pub use refresh::Refresh;
+pub use refresh::{Deliveries, Refresh};
 use run::{Action, ProcedureRun, Run, RunOutcome, RunState, Status, Step};
 pub use setup_guide::SetupGuide;
 pub use setup_user::SetupUser;
@@ -530,6 +530,8 @@ fn import_step(export: &Export, summary: &ImportSummary, state: &CatalogState) -
 pub struct Coverage {
     /// The name that the rows carry.
     pub account_name: Option<String>,
+    /// Who pays for it, by the rows.
+    pub payers: std::collections::BTreeSet<AccountId>,
     /// The months with rows.
     pub periods: std::collections::BTreeSet<BillingPeriod>,
     /// Rows.
@@ -567,6 +569,7 @@ pub fn coverage(state: &CatalogState) -> BTreeMap<AccountId, Coverage> {
                     entry.account_name = totals.account_name;
                 }
                 entry.periods.insert(*period);
+                entry.payers.extend(totals.owner.payer);
                 // What another export delivers too counts once, as in `costs`.
                 if theirs.is_some_and(|theirs| theirs.contains(&totals.owner.payer)) {
                     continue;

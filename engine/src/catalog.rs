@@ -4,8 +4,10 @@
 //! applies the change again. The documents are the only coordination between servers that share a state store. A document
 //! names snapshots that are already durable, so a crash between the two leaves an unnamed snapshot and never a missing one.
 
+pub mod archive;
 pub mod authority;
 pub mod document;
+pub mod past;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +21,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, ExportId, SnapshotId};
 use crate::port::Clock;
 use crate::snapshot::Snapshot;
+use crate::snapshot::services::ServiceTotals;
+pub use archive::Archive;
 pub use document::{Account, AccountKind, CatalogDocument, Change, Export, ExportKind, KeptExport};
+pub use past::{KnownDelivery, PastDelivery, PastFiles};
 
 /// Documents older than so many versions are removed: statements live for minutes, and a busy server publishes a few
 /// versions an hour.
@@ -104,14 +109,36 @@ impl Catalog {
         Ok(())
     }
 
+    /// Makes the totals by service of a snapshot durable.
+    pub async fn write_totals(&self, totals: &ServiceTotals) -> Result<()> {
+        let path = totals_path(&totals.export, totals.period, &totals.snapshot);
+        let bytes = serde_json::to_vec(totals)
+            .map_err(|e| Error::defect("the totals of a snapshot cannot be written").with_source(e))?;
+        self.store
+            .put(&path, PutPayload::from(bytes))
+            .await
+            .map_err(|e| state_error("write", &path, e))?;
+        Ok(())
+    }
+
     /// Deletes every snapshot of an export that the current version does not name. Returns how many. A statement that holds
     /// one has it in memory. Errors: `State`.
     pub async fn purge_snapshots(&self, export: &ExportId) -> Result<usize> {
+        self.remove_snapshots(export, |_, _| true).await
+    }
+
+    /// Deletes the documents of an export's snapshots that the current version does not name and that are `doomed`, which is
+    /// asked by the text of month and id. Returns how many snapshots. Errors: `State`.
+    pub(crate) async fn remove_snapshots(
+        &self,
+        export: &ExportId,
+        doomed: impl Fn(&str, &str) -> bool,
+    ) -> Result<usize> {
         let lease = self.lease();
         let (document, prefix) = (&lease.document, Path::from(format!("snapshots/{export}")));
-        let named: Vec<Path> = document
+        let named: std::collections::BTreeSet<Path> = document
             .snapshots_of(export)
-            .map(|(period, id)| snapshot_path(export, period, id))
+            .flat_map(|(period, id)| [snapshot_path(export, period, id), totals_path(export, period, id)])
             .collect();
         let listed: Vec<Path> = match self
             .store
@@ -125,8 +152,15 @@ impl Catalog {
         };
         let mut purged = 0;
         for path in listed.into_iter().filter(|path| !named.contains(path)) {
+            let name = path.filename().unwrap_or_default();
+            let is_totals = name.ends_with(TOTALS);
+            let id = name.strip_suffix(TOTALS).or_else(|| name.strip_suffix(".json"));
+            let period = path.parts().nth(2);
+            if !doomed(period.as_ref().map_or("", AsRef::as_ref), id.unwrap_or(name)) {
+                continue;
+            }
             match self.store.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => purged += 1,
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => purged += usize::from(!is_totals),
                 Err(error) => return Err(state_error("delete", &path, error)),
             }
         }
@@ -259,10 +293,15 @@ async fn load_state(
 async fn read_json<T: serde::de::DeserializeOwned>(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<T> {
     let got = store.get(path).await.map_err(|e| state_error("read", path, e))?;
     let bytes = got.bytes().await.map_err(|e| state_error("read", path, e))?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        Error::new(ErrorKind::State, format!("the state document {path} is damaged: {e}"))
-            .with_hint("Restore the state directory from a backup; the exports themselves are untouched.")
-    })
+    serde_json::from_slice(&bytes).map_err(|e| damaged(path, &e))
+}
+
+fn damaged(path: &Path, error: &serde_json::Error) -> Error {
+    Error::new(
+        ErrorKind::State,
+        format!("the state document {path} is damaged: {error}"),
+    )
+    .with_hint("Restore the state directory from a backup; the exports themselves are untouched.")
 }
 
 fn state_error(what: &str, path: &Path, error: object_store::Error) -> Error {
@@ -281,6 +320,13 @@ fn document_path(version: CatalogVersion) -> Path {
 
 fn snapshot_path(export: &ExportId, period: BillingPeriod, id: &SnapshotId) -> Path {
     Path::from(format!("snapshots/{export}/{period}/{id}.json"))
+}
+
+/// How the name of a document of totals by service ends; it lies beside its snapshot's.
+const TOTALS: &str = ".services.json";
+
+fn totals_path(export: &ExportId, period: BillingPeriod, id: &SnapshotId) -> Path {
+    Path::from(format!("snapshots/{export}/{period}/{id}{TOTALS}"))
 }
 
 #[cfg(test)]

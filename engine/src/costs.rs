@@ -11,10 +11,14 @@
 //! connected the export. A month that the named export has not delivered stays with the others: a cost is never counted
 //! twice, and none vanishes.
 
+pub mod as_of;
 pub mod calendar;
+pub mod changes;
+pub mod commitments;
 pub mod compare;
 pub mod mapping;
 pub(crate) mod owners;
+pub mod reconcile;
 pub mod tag;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,14 +45,28 @@ pub const COSTS: &str = "costs";
 /// Payers of an export's snapshot that another export is authoritative for; `None` stands for rows without a payer.
 pub(crate) type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>>;
 
+/// Months of exports whose snapshot is known and cannot be read any more.
+pub(crate) type Lost = BTreeMap<ExportId, BTreeSet<BillingPeriod>>;
+
 /// The plan of `costs` in one catalog version and scope. `names` are those of the scope's accounts, for rows without one.
 pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files, names: &AccountNames) -> Result<LogicalPlan> {
+    plan_of(lease, scope, (files, names), &Lost::new())
+}
+
+/// The same where some snapshots are lost: reading a row that one of them had is an error.
+fn plan_of(
+    lease: &Lease,
+    scope: &AccountScope,
+    (files, names): (&Files, &AccountNames),
+    lost: &Lost,
+) -> Result<LogicalPlan> {
     let excluded = excluded(lease);
     let mut union: Option<LogicalPlanBuilder> = None;
     for export in lease.document.exports.values().filter(|export| in_costs(export)) {
         let none = BTreeMap::new();
         let excluded = excluded.get(&export.id).unwrap_or(&none);
-        let Some(part) = part(lease, export, excluded, scope, (files, names))? else {
+        let lost = lost.get(&export.id);
+        let Some(part) = part(lease, export, (excluded, lost), scope, (files, names))? else {
             continue;
         };
         union = Some(match union {
@@ -72,13 +90,25 @@ pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files, names: &A
 fn part(
     lease: &Lease,
     export: &Export,
-    excluded: &BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>,
+    (excluded, lost): (
+        &BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>,
+        Option<&BTreeSet<BillingPeriod>>,
+    ),
     scope: &AccountScope,
     (files, names): (&Files, &AccountNames),
 ) -> Result<Option<LogicalPlan>> {
     let mut snapshots = Vec::new();
     let mut filters = Vec::new();
+    let is_lost = |snapshot: &Snapshot| lost.is_some_and(|lost| lost.contains(&snapshot.period));
+    let mut missed = BTreeSet::new();
     for snapshot in lease.snapshots.get(&export.id).into_iter().flat_map(BTreeMap::values) {
+        if is_lost(snapshot) {
+            // Where no row of it would be seen, nothing is missed.
+            if !would_be_seen(snapshot, excluded.get(&snapshot.period), scope) {
+                continue;
+            }
+            missed.insert(snapshot.period);
+        }
         match excluded.get(&snapshot.period) {
             None => snapshots.push(Arc::clone(snapshot)),
             Some(payers) if *payers == payers_of(snapshot) => {}
@@ -99,6 +129,7 @@ fn part(
         files.clone(),
         Audience::Costs,
     )?;
+    let table = table.without(missed);
     project(export, table, filters, names)
         .map(Some)
         .map_err(datafusion_error)
@@ -140,6 +171,15 @@ fn without(export: &Export, period: BillingPeriod, payers: &BTreeSet<Option<Acco
     col(BILLING_PERIOD)
         .not_eq(lit(period.to_string()))
         .or(theirs.is_not_true())
+}
+
+/// Whether any row of the snapshot is in the scope and counts.
+fn would_be_seen(snapshot: &Snapshot, excluded: Option<&BTreeSet<Option<AccountId>>>, scope: &AccountScope) -> bool {
+    let mut owners = snapshot.files.iter().flat_map(|file| &file.owners);
+    owners.any(|totals| {
+        let counts = excluded.is_none_or(|theirs| !theirs.contains(&totals.owner.payer));
+        totals.rows > 0 && counts && scope.sees(totals.owner)
+    })
 }
 
 fn text(text: &str) -> Expr {

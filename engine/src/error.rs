@@ -29,6 +29,8 @@ pub enum ErrorKind {
     WrongType,
     /// A value of the right type that is not allowed.
     BadValue,
+    /// Text that is no date or time.
+    BadInstant,
     /// NULL where a value is required.
     NullNotAllowed,
     /// Division by zero in a statement.

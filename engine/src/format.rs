@@ -45,6 +45,8 @@ pub struct Format {
     pub cost: Option<&'static str>,
     /// The cost after discounts, where it is a column of its own that may say nothing (reference, section 5.3).
     pub net_cost: Option<&'static str>,
+    /// The code of the service that the charge is for.
+    pub service: Option<&'static str>,
     /// When the row's charge or usage ends: the latest of them is how far the data reaches.
     pub charge_end: Option<&'static str>,
     /// Without these the rows cannot be read as what they are.
@@ -129,6 +131,7 @@ const fn cost_and_usage(kind: ExportKind, name: &'static str) -> Format {
         currency: Some("line_item_currency_code"),
         cost: Some("line_item_unblended_cost"),
         net_cost: Some("line_item_net_unblended_cost"),
+        service: Some("line_item_product_code"),
         charge_end: Some("line_item_usage_end_date"),
         // Without these, `costs` cannot say whose cost a row is, what it is, when it arose and how much it is.
         required: &[
@@ -163,6 +166,7 @@ static FOCUS: Format = Format {
     currency: Some("BillingCurrency"),
     cost: Some("BilledCost"),
     net_cost: None,
+    service: Some("x_ServiceCode"),
     charge_end: Some("ChargePeriodEnd"),
     required: &[
         "BillingAccountId",
@@ -191,6 +195,7 @@ static COST_OPTIMIZATION: Format = Format {
     currency: Some("currency_code"),
     cost: None,
     net_cost: None,
+    service: None,
     charge_end: None,
     required: &["account_id", "recommendation_id"],
     in_costs: false,
@@ -211,6 +216,7 @@ static CARBON: Format = Format {
     currency: None,
     cost: None,
     net_cost: None,
+    service: None,
     charge_end: Some("usage_period_end"),
     required: &["usage_account_id", "payer_account_id", "usage_period_start"],
     in_costs: false,

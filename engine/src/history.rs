@@ -188,5 +188,11 @@ impl Ids {
     }
 }
 
+/// When an id was made: ids are version 7 UUIDs (RFC 9562, section 5.7). `None` for a name that is no id.
+pub(crate) fn made_at(id: &str) -> Option<DateTime<Utc>> {
+    let (seconds, nanos) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
+    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+}
+
 #[cfg(test)]
 mod tests;

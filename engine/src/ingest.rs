@@ -11,12 +11,14 @@
 mod columns;
 pub(crate) mod delivery;
 mod news;
+pub mod past;
 mod period;
 pub(crate) mod pinned;
 mod rewrite;
 mod run;
 mod schedule;
 mod scratch;
+mod services;
 mod survey;
 mod sweep;
 mod totals;
@@ -223,18 +225,12 @@ impl Importer {
         cancel: &CancellationToken,
         reason: Reason,
     ) -> Result<ImportSummary> {
-        let lock = {
-            let mut locks = self.exports.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(locks.entry(export.clone()).or_default())
-        };
+        let lock = self.lock_of(export);
         let _guard = cancel.run_until_cancelled(lock.lock()).await.ok_or_else(cancelled)?;
         self.catalog.refresh().await?;
         let lease = self.catalog.lease();
         let Some(entry) = lease.document.exports.get(export) else {
-            return Err(
-                Error::new(ErrorKind::Missing, format!("there is no export \"{export}\""))
-                    .with_hint("system.exports lists the exports that are connected."),
-            );
+            return Err(unknown_export(export));
         };
         let mut import = Import {
             importer: self,
@@ -254,6 +250,11 @@ impl Importer {
         })
     }
 
+    fn lock_of(&self, export: &ExportId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.exports.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(export.clone()).or_default())
+    }
+
     /// Removes the files of a snapshot that was not published. Best effort: what stays is removed by the next sweep.
     async fn remove_stored(&self, folder: &Path) {
         let removed = self.own.list(Some(folder)).map_ok(|object| object.location).boxed();
@@ -269,6 +270,11 @@ impl Importer {
             seconds => Some(Duration::from_secs(seconds)),
         }
     }
+}
+
+fn unknown_export(export: &ExportId) -> Error {
+    Error::new(ErrorKind::Missing, format!("there is no export \"{export}\""))
+        .with_hint("system.exports lists the exports that are connected.")
 }
 
 fn cancelled() -> Error {

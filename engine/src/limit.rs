@@ -35,6 +35,8 @@ pub struct Limits {
     pub aws_call_timeout: Duration,
     /// Entries kept of each run history (imports, procedure runs).
     pub history_entries: usize,
+    /// Past deliveries kept of each month of an export.
+    pub past_deliveries: usize,
 }
 
 impl Limits {
@@ -57,6 +59,7 @@ impl Limits {
             statement_bytes: 1 << 20,
             aws_call_timeout: Duration::from_secs(30),
             history_entries: 10_000,
+            past_deliveries: 30,
         }
     }
 }
@@ -121,6 +124,12 @@ impl Limits {
                 self.manifest_bytes,
                 "bytes",
                 "The size of one manifest.",
+            ),
+            entry(
+                "past_deliveries",
+                self.past_deliveries as u64,
+                "deliveries",
+                "Past deliveries kept of each month of an export.",
             ),
             entry("portals", self.portals as u64, "portals", "Portals of one session."),
             entry(

@@ -280,6 +280,29 @@ pub trait ExportSource: Send + Sync {
         pages: usize,
     ) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>>;
 
+    /// The keys of the manifests of single executions of one period, the newest execution first, where AWS gives each a folder
+    /// of its own; none elsewhere. At most a thousand. One listing for each page of a thousand. Safe to repeat. Errors as
+    /// `probe`. A source that keeps no executions needs not implement it.
+    async fn list_executions(
+        &self,
+        _location: &ExportLocation,
+        _credential: &Credential,
+        _period: BillingPeriod,
+    ) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// The manifest of an execution at a key of [`Self::list_executions`]; `None` if none is there. One request. Safe to
+    /// repeat. Errors as `fetch_manifest`.
+    async fn fetch_execution(
+        &self,
+        _location: &ExportLocation,
+        _credential: &Credential,
+        _key: &str,
+    ) -> Result<Option<Box<DeliveredManifest>>> {
+        Ok(None)
+    }
+
     /// The root of the location as a read-only object store. No request is made.
     async fn open(&self, location: &ExportLocation, credential: &Credential) -> Result<Arc<dyn ObjectStore>>;
 }

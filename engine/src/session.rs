@@ -7,6 +7,7 @@
 mod checked;
 mod cooperate;
 mod currency;
+mod functions;
 mod names;
 
 mod optimizer;
@@ -47,7 +48,7 @@ use url::Url;
 use self::checked::{Checked, NotDistinct};
 use self::currency::CurrencyRule;
 use crate::account::policy;
-use crate::catalog::Lease;
+use crate::catalog::{Archive, Lease};
 use crate::costs::owners::KnownOwners;
 use crate::costs::tag;
 use crate::error::{Error, ErrorKind, Result};
@@ -106,6 +107,7 @@ pub struct SessionBuilder {
     files: Files,
     system: Arc<[Arc<dyn SystemTable>]>,
     owners: KnownOwners,
+    archive: Arc<Archive>,
 }
 
 impl std::fmt::Debug for SessionBuilder {
@@ -126,6 +128,7 @@ impl SessionBuilder {
             .map_err(|error| Error::new(ErrorKind::Disk, "the spill directory cannot be used").with_source(error))?;
         Ok(Self {
             template: template(runtime),
+            archive: Arc::new(Archive::new(stores.own())),
             files: Files {
                 stores,
                 footers: FooterCache::new(limits.footer_cache_bytes),
@@ -143,6 +146,8 @@ impl SessionBuilder {
             lease,
             principal: principal.clone(),
             scope: scope.clone(),
+            archive: Arc::clone(&self.archive),
+            now: settings.now,
         };
         let names = Arc::new(names::Names {
             view,
@@ -151,6 +156,7 @@ impl SessionBuilder {
             search_path: settings.search_path.clone(),
             owners: Arc::clone(&owners),
             further: None,
+            recall: Arc::new(functions::Recall::new(Arc::clone(&self.archive))),
         });
         let mut builder = SessionStateBuilder::new_from_existing(self.template.clone());
         let mut config = builder
@@ -177,6 +183,10 @@ impl SessionBuilder {
             .with_physical_optimizer_rules(rules)
             .build();
         state.execution_props_mut().query_execution_start_time = Some(settings.now);
+        for function in functions::Function::ALL {
+            let names = Arc::clone(&names);
+            state.register_udtf(function.name(), Arc::new(functions::Call { function, names }));
+        }
         Ok(BoundSession {
             state: Arc::new(state),
             names,
@@ -366,7 +376,7 @@ impl BoundSession {
         })
     }
 
-    /// Plans one statement: a query, or `EXPLAIN` of one. Makes no request. Errors: `Unsupported` for every other
+    /// Plans one statement: a query, or `EXPLAIN` of one. Reads nothing but documents of the state store. Errors: `Unsupported` for every other
     /// statement, `NoPrivilege` for `EXPLAIN ANALYZE` without the role admin, and what is wrong with the statement.
     pub async fn plan(&self, statement: datafusion::sql::parser::Statement) -> Result<BoundQuery> {
         query::plan(self, statement).await.map_err(datafusion_error)

@@ -3,6 +3,8 @@
 //! A snapshot is immutable: it is written once, as one JSON document, and read by every statement whose catalog version
 //! names it. Whatever is in it about accounts is computed from the files at import, never estimated.
 
+pub mod services;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -191,6 +193,17 @@ impl Snapshot {
             file.source
                 .as_ref()
                 .map_or(file.key.as_str(), |source| source.key.as_str())
+        })
+    }
+
+    /// The keys and ETags of the files as AWS delivered them.
+    pub fn delivered_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter();
+        files.map(|file| {
+            let source = file.source.as_ref();
+            source.map_or((file.key.as_str(), file.e_tag.as_str()), |source| {
+                (source.key.as_str(), source.e_tag.as_str())
+            })
         })
     }
 

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::catalog::Lease;
+use crate::catalog::{Archive, Lease};
 use crate::error::{Error, Result};
-use crate::principal::Principal;
+use crate::principal::{Grant, Principal, Role};
 use crate::scope::AccountScope;
 
 /// One table of the schema `system`. Implementations show only what the view's scope and role allow.
@@ -41,6 +42,15 @@ pub struct SystemView {
     pub principal: Principal,
     /// The accounts that it may see.
     pub scope: AccountScope,
+    /// Documents that the catalog version names and does not hold.
+    pub archive: Arc<Archive>,
+    /// What `now()` is for the statement.
+    pub now: DateTime<Utc>,
+}
+
+/// Whether the state is shown in full: to those who may see every connected account as an operator.
+pub(crate) fn sees_all(view: &SystemView) -> bool {
+    view.principal.role >= Role::Operator && view.principal.grant == Grant::AllConnected
 }
 
 /// A system table in one view of it.

@@ -8,6 +8,7 @@ mod reader;
 mod scan;
 mod schema;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::catalog::{Export, Lease};
 use crate::error::Result;
 use crate::format::AccountColumns;
+use crate::id::BillingPeriod;
 use crate::scope::AccountScope;
 use crate::snapshot::Snapshot;
 use crate::store::ExportStores;
@@ -68,6 +70,8 @@ pub struct SnapshotTable {
     scope: AccountScope,
     files: Files,
     columns: schema::Columns,
+    /// Months whose snapshot cannot be read any more.
+    lost: BTreeSet<BillingPeriod>,
 }
 
 impl SnapshotTable {
@@ -89,12 +93,24 @@ impl SnapshotTable {
             scope,
             files,
             columns,
+            lost: BTreeSet::new(),
         })
     }
 
     /// The columns that say whose its rows are.
     pub(crate) fn accounts(&self) -> AccountColumns {
         self.export.kind.format().accounts
+    }
+
+    /// The table where the snapshots of these months are known and cannot be read: a scan that reaches one of them fails.
+    pub(crate) fn without(self, lost: BTreeSet<BillingPeriod>) -> Self {
+        Self { lost, ..self }
+    }
+
+    /// Whether the snapshot is the published one of its month.
+    fn is_current(&self, snapshot: &Snapshot) -> bool {
+        let periods = self.lease.document.snapshots.get(&snapshot.export);
+        periods.and_then(|periods| periods.get(&snapshot.period)) == Some(&snapshot.id)
     }
 
     /// The scope that its rows are seen through.

@@ -40,6 +40,7 @@ impl SqlState {
             ErrorKind::AmbiguousColumn => ("42702", INVALID_ARGUMENT),
             ErrorKind::WrongType => ("42804", INVALID_ARGUMENT),
             ErrorKind::BadValue => ("22023", INVALID_ARGUMENT),
+            ErrorKind::BadInstant => ("22007", INVALID_ARGUMENT),
             ErrorKind::NullNotAllowed => ("22004", INVALID_ARGUMENT),
             ErrorKind::DivisionByZero => ("22012", INVALID_ARGUMENT),
             ErrorKind::OutOfRange => ("22003", INVALID_ARGUMENT),

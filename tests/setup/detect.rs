@@ -38,6 +38,9 @@ fn an_export_is_found_if_it_is_the_only_one_that_fits() {
         let found = bench.ask(&find).await;
         assert!(!found.column("status").contains(&Some("failed")), "{}", found.text());
         assert_eq!(bench.ask("SELECT count(*) > 0 FROM costs").await.single(), Some("t"));
+        let status = "SELECT e.aws_status LIKE c.status || '%' FROM system.exports e JOIN system.export_candidates c \
+                      ON c.location = e.location";
+        assert_eq!(bench.ask(status).await.single(), Some("t"));
         let candidates = "SELECT export_name, verdict, connected FROM system.export_candidates ORDER BY 2, 1";
         let candidates = bench.ask(candidates).await;
         let row = |name: &str, verdict: &str, connected: &str| {

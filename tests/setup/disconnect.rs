@@ -31,7 +31,7 @@ fn what_is_kept_comes_back_without_an_import() {
         let payer = bench.cloud.sample.payer();
         let call = |more: &str| format!("CALL disconnect_aws_account('{payer}'{more})");
         let snapshots = files(bench, "snapshots");
-        assert_eq!(snapshots, 3);
+        assert_eq!(snapshots, 6, "the snapshot of each month, and its totals by service");
 
         bench.ask(&call(&format!(", confirm => '{payer}'"))).await;
         assert_eq!(bench.ask("SELECT count(*) FROM costs").await.single(), Some("0"));

@@ -34,6 +34,8 @@ use super::manifest::{self, Origin};
 
 /// Entries that each of the memories below may have before it starts anew. They save requests and decide nothing.
 const MEMORY_ENTRIES: usize = 4_096;
+/// Executions of one period that are looked at: AWS delivers a month some times a day for some weeks.
+const MAX_EXECUTIONS: usize = 1_000;
 /// Folders that a report names where nothing was found.
 const FOLDERS_NEARBY: usize = 50;
 
@@ -203,24 +205,53 @@ impl ExportSource for AwsExportSource {
         let Some((key, answer)) = self.find_manifest(root.as_ref(), location, period, known_e_tag).await? else {
             return Ok(ManifestAnswer::Absent);
         };
-        let found = match answer {
-            Read::Unchanged => return Ok(ManifestAnswer::Unchanged),
-            Read::Absent => return Ok(ManifestAnswer::Absent),
-            Read::Found(found) => found,
-        };
-        let origin = Origin {
-            uri: &root.uri(&key),
-            bucket: root.bucket(),
-            base_key: &location.base_key(),
-        };
-        let manifest = manifest::parse(&found.body, &origin)?;
-        Ok(ManifestAnswer::Found(Box::new(DeliveredManifest {
-            manifest,
-            key,
-            e_tag: found.e_tag,
-            last_modified: found.last_modified,
-            kms_key: found.kms_key,
-        })))
+        match answer {
+            Read::Unchanged => Ok(ManifestAnswer::Unchanged),
+            Read::Absent => Ok(ManifestAnswer::Absent),
+            Read::Found(found) => Ok(ManifestAnswer::Found(delivered(root.as_ref(), location, key, *found)?)),
+        }
+    }
+
+    async fn list_executions(
+        &self,
+        location: &ExportLocation,
+        credential: &Credential,
+        period: BillingPeriod,
+    ) -> Result<Vec<String>> {
+        let root = self.root(location, credential).await?;
+        let mut keys = Vec::new();
+        if location.layout == DeliveryLayout::FilesAlone {
+            return Ok(keys);
+        }
+        let places = places::find(root.as_ref(), location).await?;
+        // Where each delivery comes in a folder of its own day or model, none is another one's past.
+        for folder in places
+            .folders
+            .get(&period)
+            .into_iter()
+            .flatten()
+            .filter(|_| !places.moving)
+        {
+            let executions = root.list(folder).await?.folders.into_iter();
+            keys.extend(executions.map(|execution| layout::manifest_in(location, &execution)));
+        }
+        // Names begin with the time, in text order; older legacy reports are named by UUIDs, and have no order.
+        keys.sort_unstable_by(|one, other| other.cmp(one));
+        keys.truncate(MAX_EXECUTIONS);
+        Ok(keys)
+    }
+
+    async fn fetch_execution(
+        &self,
+        location: &ExportLocation,
+        credential: &Credential,
+        key: &str,
+    ) -> Result<Option<Box<DeliveredManifest>>> {
+        let root = self.root(location, credential).await?;
+        match root.read(key, None).await? {
+            Read::Unchanged | Read::Absent => Ok(None),
+            Read::Found(found) => delivered(root.as_ref(), location, key.to_owned(), *found).map(Some),
+        }
     }
 
     async fn list_manifests(
@@ -251,6 +282,28 @@ impl ExportSource for AwsExportSource {
         self.stores.put(cache_key, Arc::clone(&store));
         Ok(store)
     }
+}
+
+/// A manifest that was read, parsed. Error: `BrokenDelivery`.
+fn delivered(
+    root: &dyn DeliveryRoot,
+    location: &ExportLocation,
+    key: String,
+    found: Content,
+) -> Result<Box<DeliveredManifest>> {
+    let origin = Origin {
+        uri: &root.uri(&key),
+        bucket: root.bucket(),
+        base_key: &location.base_key(),
+    };
+    let manifest = manifest::parse(&found.body, &origin)?;
+    Ok(Box::new(DeliveredManifest {
+        manifest,
+        key,
+        e_tag: found.e_tag,
+        last_modified: found.last_modified,
+        kms_key: found.kms_key,
+    }))
 }
 
 /// The folders beside the place where the export should be, or beside the nearest one above it that exists. Best effort:

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::authority::Authority;
+use super::past::{self, PastDeliveries, PastDelivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{AccountId, BillingPeriod, CatalogVersion, ExportId, SnapshotId};
 use crate::port::{Ambient, AssumedRole, Credential, DeliveryLayout, ExportLocation, SecretRef};
@@ -146,6 +147,9 @@ pub struct KeptExport {
     pub export: Export,
     /// Its snapshots.
     pub snapshots: BTreeMap<BillingPeriod, SnapshotId>,
+    /// Its past deliveries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub past: PastDeliveries,
 }
 
 /// Everything that a statement may have to know, as one document.
@@ -163,6 +167,9 @@ pub struct CatalogDocument {
     pub exports: BTreeMap<ExportId, Export>,
     /// The snapshot of each period of each export.
     pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, SnapshotId>>,
+    /// Deliveries that are not the published ones of their months, and of which something is kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub past: BTreeMap<ExportId, PastDeliveries>,
     /// What is kept of exports that were disconnected. No statement sees it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<ExportId, KeptExport>,
@@ -208,6 +215,17 @@ pub enum Change {
         period: BillingPeriod,
         /// The snapshot, already written.
         snapshot: SnapshotId,
+    },
+    /// Keeps a delivery that is not the published one of its month.
+    PutPast {
+        /// The export.
+        export: ExportId,
+        /// The month.
+        period: BillingPeriod,
+        /// The delivery, whose snapshot is written.
+        delivery: PastDelivery,
+        /// How many are kept of the month.
+        limit: usize,
     },
     /// Adds a login or replaces it.
     PutLogin(Login),
@@ -256,6 +274,7 @@ impl CatalogDocument {
             accounts: BTreeMap::new(),
             exports: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            past: BTreeMap::new(),
             kept: BTreeMap::new(),
             logins: BTreeMap::new(),
             external_id: None,
@@ -263,10 +282,15 @@ impl CatalogDocument {
         }
     }
 
-    /// Every snapshot that is named of an export: those of its months, and those that are kept of it.
+    /// Every snapshot that is named of an export: those of its months, those of past deliveries, and those that are kept of
+    /// it.
     pub fn snapshots_of(&self, export: &ExportId) -> impl Iterator<Item = (BillingPeriod, &SnapshotId)> {
-        let kept = self.kept.get(export).map(|kept| &kept.snapshots);
-        let named = [self.snapshots.get(export), kept].into_iter().flatten().flatten();
+        let kept = self.kept.get(export);
+        let named = [self.snapshots.get(export), kept.map(|kept| &kept.snapshots)];
+        let past = [self.past.get(export), kept.map(|kept| &kept.past)];
+        let past = past.into_iter().flatten().flatten();
+        let past = past.flat_map(|(period, past)| past.iter().map(move |past| (period, &past.snapshot)));
+        let named = named.into_iter().flatten().flatten().chain(past);
         named.map(|(period, id)| (*period, id))
     }
 
@@ -289,6 +313,9 @@ impl CatalogDocument {
                 self.exports.insert(export.id.clone(), export.clone());
                 if let Some(kept) = self.kept.remove(&export.id).filter(|kept| kept.is_of(&export)) {
                     self.snapshots.entry(export.id.clone()).or_insert(kept.snapshots);
+                    if !kept.past.is_empty() {
+                        self.past.entry(export.id.clone()).or_insert(kept.past);
+                    }
                 }
             }
             Change::SetKind { export, kind, layout } => {
@@ -300,13 +327,20 @@ impl CatalogDocument {
             Change::RemoveExport(id) => {
                 self.exports.remove(id);
                 self.snapshots.remove(id);
+                self.past.remove(id);
                 self.kept.remove(id);
                 self.authority.retain(|_, authority| authority.forget(id));
             }
             Change::KeepExport(id) => {
                 if let Some(export) = self.exports.remove(id) {
                     let snapshots = self.snapshots.remove(id).unwrap_or_default();
-                    self.kept.insert(id.clone(), KeptExport { export, snapshots });
+                    let past = self.past.remove(id).unwrap_or_default();
+                    let kept = KeptExport {
+                        export,
+                        snapshots,
+                        past,
+                    };
+                    self.kept.insert(id.clone(), kept);
                 }
             }
             Change::PutSnapshot {
@@ -319,6 +353,20 @@ impl CatalogDocument {
                     .entry(export.clone())
                     .or_default()
                     .insert(*period, snapshot.clone());
+            }
+            Change::PutPast {
+                export,
+                period,
+                delivery,
+                limit,
+            } => {
+                self.still_there(export)?;
+                let periods = self.past.entry(export.clone()).or_default();
+                past::add(periods.entry(*period).or_default(), delivery, *limit);
+                periods.retain(|_, past| !past.is_empty());
+                if periods.is_empty() {
+                    self.past.remove(export);
+                }
             }
             Change::PutLogin(login) => {
                 self.logins.insert(login.name.clone(), login.clone());

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod focus;
+mod history;
 mod legacy;
 mod vocabulary;
 

@@ -11,17 +11,20 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::columns::{check_against, columns_named, header, unite};
 use super::delivery::{DeliveredFile, Encoding, check_times, find_files, named_files};
+use super::past::Which;
 use super::pinned::Stop;
 use super::rewrite;
 use super::run::{Ending, ImportState, Record};
+use super::services::DeliveryServices;
 use super::survey::{Survey, survey};
 use super::totals::too_large;
 use super::{Import, PeriodEvent, PeriodOutcome, Reason, cancelled};
-use crate::catalog::{Change, Export, ExportKind};
+use crate::catalog::{Change, Export, ExportKind, Lease, PastDelivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, SnapshotId};
 use crate::money::PRECISION;
 use crate::port::{DeliveredManifest, ManifestAnswer, ManifestColumn};
+use crate::snapshot::services::ServiceTotals;
 use crate::snapshot::{FORMAT_VERSION, Form, PinnedFile, Snapshot, SnapshotColumn, SourceFile};
 
 /// How publishing ended.
@@ -35,6 +38,13 @@ enum Publication {
 /// A file that was read, what it was made of where Farthing made it, and what is in it.
 type Read = (DeliveredFile, Option<SourceFile>, Survey);
 
+/// A delivery that was read and can be published.
+pub(super) struct Prepared {
+    pub(super) snapshot: Snapshot,
+    /// `None` if there would be too many lines.
+    pub(super) services: Option<ServiceTotals>,
+}
+
 /// What the files of a delivery come to.
 struct Contents {
     form: Form,
@@ -44,6 +54,7 @@ struct Contents {
     has_net_costs: bool,
     data_through: Option<DateTime<Utc>>,
     magnitude: i128,
+    services: DeliveryServices,
 }
 
 impl Import<'_> {
@@ -148,7 +159,7 @@ impl Import<'_> {
         });
     }
 
-    async fn step(&self, record: &mut Record, period: BillingPeriod, state: ImportState) {
+    pub(super) async fn step(&self, record: &mut Record, period: BillingPeriod, state: ImportState) {
         record.run.state = state;
         self.tell_files(period, state, (0, record.run.files, record.run.rows), None);
         self.importer.recorder.write(record).await;
@@ -162,15 +173,15 @@ impl Import<'_> {
         self.step(&mut record, period, ImportState::Fetching).await;
         let prepared = self
             .cancel
-            .run_until_cancelled(self.prepare(period, delivered, &mut record))
+            .run_until_cancelled(self.prepare(period, delivered, &mut record, Which::Latest))
             .await
             .unwrap_or_else(|| Err(Stop::Failed(cancelled())));
         // From here on nothing is cancelled: two small writes make it visible or leave everything as it was.
         let published = match prepared {
-            Ok(snapshot) => {
-                record.run.set_snapshot(&snapshot);
+            Ok(prepared) => {
+                record.run.set_snapshot(&prepared.snapshot);
                 self.step(&mut record, period, ImportState::Publishing).await;
-                self.publish(snapshot).await.map_err(Stop::Failed)
+                self.publish(prepared).await.map_err(Stop::Failed)
             }
             Err(stop) => Err(stop),
         };
@@ -203,19 +214,20 @@ impl Import<'_> {
     }
 
     /// The delivery as a snapshot, if the manifest is the same after all reading.
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         period: BillingPeriod,
         delivered: &DeliveredManifest,
         record: &mut Record,
-    ) -> Result<Snapshot, Stop> {
+        which: Which,
+    ) -> Result<Prepared, Stop> {
         let id = self
             .importer
             .snapshot_ids
             .next(self.importer.clock.now())
             .parse::<SnapshotId>()?;
         let stored = rewrite::folder(&self.export.id, period, &id);
-        let prepared = self.prepare_as(period, delivered, record, (id, &stored)).await;
+        let prepared = self.prepare_as((period, which), delivered, record, (id, &stored)).await;
         if prepared.is_err()
             && delivered
                 .manifest
@@ -230,11 +242,11 @@ impl Import<'_> {
 
     async fn prepare_as(
         &self,
-        period: BillingPeriod,
+        (period, which): (BillingPeriod, Which),
         delivered: &DeliveredManifest,
         record: &mut Record,
         (id, stored): (SnapshotId, &Path),
-    ) -> Result<Snapshot, Stop> {
+    ) -> Result<Prepared, Stop> {
         let contents = self.contents(period, delivered, record, stored).await;
         // A transient failure or a refusal says nothing about the delivery; a broken one may just have been replaced.
         let worth_a_look = match &contents {
@@ -243,9 +255,16 @@ impl Import<'_> {
             Err(Stop::UnderWay(_)) => false,
         };
         if worth_a_look {
-            match self.manifest(period, Some(&delivered.e_tag)).await {
-                Ok(ManifestAnswer::Unchanged) => {}
-                Ok(ManifestAnswer::Absent | ManifestAnswer::Found(_)) => {
+            let stays = match which {
+                Which::Latest => self
+                    .manifest(period, Some(&delivered.e_tag))
+                    .await
+                    .map(|answer| matches!(answer, ManifestAnswer::Unchanged)),
+                Which::Past => self.execution_stays(delivered).await,
+            };
+            match stays {
+                Ok(true) => {}
+                Ok(false) => {
                     return Err(Stop::UnderWay(
                         "AWS replaced the manifest while the files were read".to_owned(),
                     ));
@@ -255,7 +274,9 @@ impl Import<'_> {
             }
         }
         let contents = contents?;
-        Ok(Snapshot {
+        let about = (&self.export.id, period, &id);
+        let services = contents.services.totals(about, &contents.files);
+        let snapshot = Snapshot {
             format_version: FORMAT_VERSION,
             id,
             export: self.export.id.clone(),
@@ -270,7 +291,8 @@ impl Import<'_> {
             listed: delivered.manifest.listed,
             data_through: contents.data_through,
             files: contents.files,
-        })
+        };
+        Ok(Prepared { snapshot, services })
     }
 
     async fn contents(
@@ -364,22 +386,13 @@ impl Import<'_> {
     }
 
     /// Writes and publishes the snapshot, unless the newest catalog already has this delivery or a newer one.
-    async fn publish(&self, snapshot: Snapshot) -> Result<Publication> {
+    async fn publish(&self, Prepared { snapshot, services }: Prepared) -> Result<Publication> {
         let catalog = &self.importer.catalog;
         let _guard = self.importer.publishing.lock().await;
         catalog.refresh().await?;
         let lease = catalog.lease();
         let id = &self.export.id;
-        let known = match lease.document.exports.get(id) {
-            // The Region may have been learned meanwhile; it is part of no key.
-            Some(export) if export.location.uri() == self.export.location.uri() => export,
-            Some(_) => {
-                return Err(moved(&format!(
-                    "the export {id} was moved to another location meanwhile"
-                )));
-            }
-            None => return Err(moved(&format!("the export {id} was removed meanwhile"))),
-        };
+        let known = self.check_place(&lease)?;
         let periods = lease.snapshots.get(id);
         let before = self.present(snapshot.period).map(|present| &present.id);
         let now_there = periods.and_then(|periods| periods.get(&snapshot.period));
@@ -399,6 +412,15 @@ impl Import<'_> {
         }
         let mut changes: Vec<Change> = kind_change(known, periods, &snapshot)?.into_iter().collect();
         catalog.write_snapshot(&snapshot).await?;
+        if let Some(services) = &services {
+            catalog.write_totals(services).await?;
+        }
+        changes.extend(now_there.map(|former| Change::PutPast {
+            export: id.clone(),
+            period: snapshot.period,
+            delivery: PastDelivery::replaced(former, &snapshot),
+            limit: self.importer.limits.past_deliveries,
+        }));
         changes.push(Change::PutSnapshot {
             export: id.clone(),
             period: snapshot.period,
@@ -406,6 +428,19 @@ impl Import<'_> {
         });
         let version = catalog.publish(&changes).await?;
         Ok(Publication::Done(Arc::new(snapshot), version))
+    }
+
+    /// That the export is still where it was when the import began.
+    pub(super) fn check_place<'l>(&self, lease: &'l Lease) -> Result<&'l Export> {
+        let id = &self.export.id;
+        match lease.document.exports.get(id) {
+            // The Region may have been learned meanwhile; it is part of no key.
+            Some(export) if export.location.uri() == self.export.location.uri() => Ok(export),
+            Some(_) => Err(moved(&format!(
+                "the export {id} was moved to another location meanwhile"
+            ))),
+            None => Err(moved(&format!("the export {id} was removed meanwhile"))),
+        }
     }
 }
 
@@ -495,6 +530,7 @@ impl Contents {
             has_net_costs: false,
             data_through: None,
             magnitude: 0,
+            services: DeliveryServices::default(),
         }
     }
 
@@ -519,6 +555,7 @@ impl Contents {
             (known, found) => self.kind = known.or(found),
         }
         unite(&mut self.columns, &survey.columns, name, &before)?;
+        self.services.add(survey.services);
         let totals = survey.totals;
         // Later sums over any of the files stay in the range of decimals.
         self.magnitude = self

@@ -103,6 +103,9 @@ pub struct ImportRun {
     pub hint: Option<String>,
     /// When the schedule tries again; `None` without a schedule.
     pub next_try_at: Option<DateTime<Utc>>,
+    /// Whether it is about a delivery that AWS made before the published one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub past: bool,
 }
 
 impl ImportRun {
@@ -159,12 +162,32 @@ impl Recorder {
 
     /// The newest record of a period, or of the export as a whole.
     pub(super) fn newest(&self, export: &ExportId, period: Option<BillingPeriod>) -> Option<(String, Arc<ImportRun>)> {
-        self.runs.newest(|run| run.export == *export && run.period == period)
+        self.runs
+            .newest(|run| run.export == *export && run.period == period && !run.past)
+    }
+
+    /// Begins a try of a past delivery whose manifest is at `key`. It goes on in the record of an earlier try.
+    pub(super) fn begin_past(
+        &self,
+        export: &ExportId,
+        period: BillingPeriod,
+        key: &str,
+        delivered: Option<&DeliveredManifest>,
+    ) -> Record {
+        let about = |run: &ImportRun| run.past && run.manifest_key.as_deref() == Some(key);
+        let former = self
+            .runs
+            .newest(|run| run.export == *export && run.period == Some(period) && about(run))
+            .filter(|(_, run)| run.state != ImportState::Published);
+        let mut record = self.begin_after(former, (export, Some(period)), delivered);
+        record.run.past = true;
+        record
     }
 
     /// The newest record of each period, where it says that the period waits or failed.
     pub(super) fn troubles(&self, export: &ExportId) -> Vec<Arc<ImportRun>> {
-        let of_export = self.runs.entries().into_iter().filter(|(_, run)| run.export == *export);
+        let entries = self.runs.entries().into_iter();
+        let of_export = entries.filter(|(_, run)| run.export == *export && !run.past);
         // Later records replace earlier ones.
         let newest: BTreeMap<_, _> = of_export.map(|(_, run)| (run.period, run)).collect();
         newest
@@ -202,12 +225,22 @@ impl Recorder {
         period: Option<BillingPeriod>,
         delivered: Option<&DeliveredManifest>,
     ) -> Record {
-        let now = self.clock.now();
         let e_tag = delivered.map(|delivered| delivered.e_tag.as_str());
         let former = self.newest(export, period).filter(|(_, run)| {
             !matches!(run.state, ImportState::Published | ImportState::Unchanged)
                 && run.manifest_e_tag.as_deref() == e_tag
         });
+        self.begin_after(former, (export, period), delivered)
+    }
+
+    /// Begins a try that goes on in the record of a former one, if there is one.
+    fn begin_after(
+        &self,
+        former: Option<(String, Arc<ImportRun>)>,
+        (export, period): (&ExportId, Option<BillingPeriod>),
+        delivered: Option<&DeliveredManifest>,
+    ) -> Record {
+        let now = self.clock.now();
         let (id, attempts) = match former {
             Some((id, run)) => (id, run.attempts.saturating_add(1)),
             None => (self.ids.next(now), 1),
@@ -231,6 +264,7 @@ impl Recorder {
             message: None,
             hint: None,
             next_try_at: None,
+            past: false,
         };
         if let Some(delivered) = delivered {
             run.set_delivery(delivered);
@@ -269,7 +303,8 @@ impl Recorder {
     /// When what is open of an export is tried again: the newest record of each period and of the export as a whole.
     pub(super) fn open_tries(&self, export: &ExportId) -> Vec<(Option<BillingPeriod>, DateTime<Utc>)> {
         let mut newest = BTreeMap::new();
-        for (_, run) in self.runs.entries().into_iter().filter(|(_, run)| run.export == *export) {
+        let entries = self.runs.entries().into_iter();
+        for (_, run) in entries.filter(|(_, run)| run.export == *export && !run.past) {
             newest.insert(run.period, run.next_try_at);
         }
         newest

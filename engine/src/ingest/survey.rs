@@ -14,18 +14,20 @@ use parquet::errors::ParquetError;
 use super::columns::{check_required, columns_of};
 use super::delivery::DeliveredFile;
 use super::pinned::{PinnedReader, Stop, read_stop};
+use super::services::Services;
 use super::totals::{FileTotals, TotalColumns, Totals};
 use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind};
 use crate::format::Format;
 use crate::snapshot::SnapshotColumn;
+use crate::snapshot::services::ServiceLine;
 
 /// Rows decoded at a time: some hundred kilobytes, and under a millisecond of work between two awaits.
 const BATCH_ROWS: usize = 16_384;
 
 /// The columns that are read as text.
 fn texts(format: &Format) -> impl Iterator<Item = &'static str> {
-    let others = [format.currency, format.usage_name, format.payer_name];
+    let others = [format.currency, format.usage_name, format.payer_name, format.service];
     format.accounts.names().chain(others.into_iter().flatten())
 }
 
@@ -42,6 +44,8 @@ pub(super) struct Survey {
     pub(super) columns: Vec<SnapshotColumn>,
     pub(super) rows: u64,
     pub(super) totals: FileTotals,
+    /// `None` if there would be too many.
+    pub(super) services: Option<Vec<ServiceLine>>,
 }
 
 /// Reads a file's footer and the columns of totals once, conditionally on its ETag. `name` is the delivered file that
@@ -55,7 +59,7 @@ pub(super) async fn survey(
 ) -> Result<Survey, Stop> {
     if file.size == 0 {
         // AWS empties files that a refresh no longer needs; whether to zero bytes or zero rows, it does not say.
-        return Ok(Survey::default());
+        return Ok(empty(None, Vec::new()));
     }
     let failed = |error: ParquetError| read_stop(name, &error);
     let mut reader = PinnedReader::new(store, file.path.clone(), file.e_tag.clone(), file.size);
@@ -85,11 +89,7 @@ pub(super) async fn survey(
     let columns = columns_of(name, schema, format)?;
     let rows = footer_rows(name, &footer)?;
     if rows == 0 {
-        return Ok(Survey {
-            kind: Some(kind),
-            columns,
-            ..Survey::default()
-        });
+        return Ok(empty(Some(kind), columns));
     }
     check_required(name, &columns, format)?;
     let options = ArrowReaderOptions::new().with_schema(Arc::new(read_schema(schema, format)));
@@ -104,16 +104,29 @@ pub(super) async fn survey(
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(failed)?;
-    let mut totals = Totals::of(format);
+    let (mut totals, mut services) = (Totals::of(format), Services::of(format));
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        totals.add(name, &total_columns(&batch, format)?)?;
+        let columns = total_columns(&batch, format)?;
+        totals.add(name, &columns)?;
+        services.add(name, &columns)?;
     }
     Ok(Survey {
         kind: Some(kind),
         columns,
         rows,
         totals: totals.finish(name, rows)?,
+        services: services.finish()?,
     })
+}
+
+/// A file without rows.
+fn empty(kind: Option<ExportKind>, columns: Vec<SnapshotColumn>) -> Survey {
+    Survey {
+        kind,
+        columns,
+        services: Some(Vec::new()),
+        ..Survey::default()
+    }
 }
 
 fn footer_rows(name: &str, footer: &parquet::file::metadata::ParquetMetaData) -> Result<u64, Error> {
@@ -163,5 +176,6 @@ fn total_columns<'a>(batch: &'a RecordBatch, format: &Format) -> Result<TotalCol
         payer_name: read(format.payer_name),
         net: read(format.net_cost),
         charge_end: read(format.charge_end),
+        service: read(format.service),
     })
 }

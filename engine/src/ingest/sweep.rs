@@ -3,36 +3,45 @@
 //! A snapshot that is replaced stays readable for statements that began before. They live for minutes; its files stay for a
 //! day. Files of imports that did not come to an end stay for a day too, since another server may still be writing them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use uuid::Uuid;
 
 use super::{Importer, rewrite};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{BillingPeriod, ExportId, SnapshotId};
+use crate::history::made_at;
+use crate::id::{BillingPeriod, ExportId};
 
 /// How long files stay that nothing names.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
 impl Importer {
-    /// Removes the stored files of an export whose snapshot is not named and was not until a day ago. Returns how many.
-    /// Errors: `State`.
+    /// Removes the stored files of an export whose snapshot is not named and was not until a day ago, as the published one or
+    /// as a past delivery, and the documents of such snapshots. Returns how many files. Errors: `State`.
     pub(super) async fn sweep(&self, export: &ExportId) -> Result<usize> {
         let lease = self.catalog.lease();
-        let named: BTreeMap<BillingPeriod, &SnapshotId> = lease.document.snapshots_of(export).collect();
+        let mut named: BTreeMap<BillingPeriod, BTreeSet<&str>> = BTreeMap::new();
+        for (period, id) in lease.document.snapshots_of(export) {
+            named.entry(period).or_default().insert(id.as_str());
+        }
         let before = self.clock.now() - KEPT;
         // A name that is no snapshot's is nobody's to remove.
         let old = |id: &str| made_at(id).is_some_and(|made| made < before);
-        self.remove_files(export, |period, id| match named.get(&period) {
-            Some(current) if current.as_str() == id => false,
-            // Replaced when the current one was made.
-            Some(current) => old(id) && old(current.as_str()),
+        let doomed = |period: BillingPeriod, id: &str| match named.get(&period) {
+            Some(named) if named.contains(id) => false,
+            // Replaced at the latest when the newest one was made.
+            Some(named) => old(id) && named.iter().all(|named| old(named)),
             None => old(id),
-        })
-        .await
+        };
+        let files = self.remove_files(export, doomed).await?;
+        let of_document = |period: &str, id: &str| period.parse().is_ok_and(|period| doomed(period, id));
+        let documents = self.catalog.remove_snapshots(export, of_document).await?;
+        if documents > 0 {
+            tracing::debug!(%export, documents, "snapshots that nothing names are removed");
+        }
+        Ok(files)
     }
 
     /// Removes every stored file of an export that no snapshot names. Errors: `State`.
@@ -77,10 +86,4 @@ impl Importer {
         let removed: Vec<Path> = removed.try_collect().await.map_err(failed)?;
         Ok(removed.len())
     }
-}
-
-/// When a snapshot's id was made: ids are version 7 UUIDs (RFC 9562, section 5.7).
-fn made_at(id: &str) -> Option<DateTime<Utc>> {
-    let (seconds, nanos) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
-    DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
 }

@@ -5,5 +5,6 @@ mod contents;
 mod csv;
 mod kinds;
 mod outcomes;
+mod past;
 mod schedule;
 mod stopped;

@@ -33,6 +33,7 @@ pub(super) struct TotalColumns<'a> {
     pub(super) payer_name: Option<&'a ArrayRef>,
     pub(super) net: Option<&'a ArrayRef>,
     pub(super) charge_end: Option<&'a ArrayRef>,
+    pub(super) service: Option<&'a ArrayRef>,
 }
 
 /// What the rows of a file come to.
@@ -47,7 +48,7 @@ pub(super) struct FileTotals {
 
 /// Distinct texts, numbered from 1; 0 stands for null and blank.
 #[derive(Default)]
-struct Texts {
+pub(super) struct Texts {
     numbers: HashMap<String, u32>,
     texts: Vec<String>,
 }
@@ -66,13 +67,13 @@ impl Texts {
         number
     }
 
-    fn get(&self, number: u32) -> Option<&str> {
+    pub(super) fn get(&self, number: u32) -> Option<&str> {
         let place = number.checked_sub(1)?;
         self.texts.get(place as usize).map(String::as_str)
     }
 
     /// The numbers of a column's rows.
-    fn column(&mut self, array: Option<&ArrayRef>, rows: usize) -> Result<Vec<u32>> {
+    pub(super) fn column(&mut self, array: Option<&ArrayRef>, rows: usize) -> Result<Vec<u32>> {
         let Some(array) = array else {
             return Ok(vec![0; rows]);
         };
@@ -281,7 +282,7 @@ impl Totals {
     }
 }
 
-fn no_amount(format: &Format, file: &str, value: f64) -> Error {
+pub(super) fn no_amount(format: &Format, file: &str, value: f64) -> Error {
     let column = format.cost.unwrap_or_default();
     Error::new(
         ErrorKind::BrokenDelivery,
@@ -298,13 +299,13 @@ pub(super) fn too_large(file: &str) -> Error {
 }
 
 /// A column of costs, as doubles or as the decimals of a text.
-enum Costs {
+pub(super) enum Costs {
     Doubles(Float64Array),
     Exact(Decimal128Array),
 }
 
 impl Costs {
-    fn of(array: &ArrayRef) -> Result<Self> {
+    pub(super) fn of(array: &ArrayRef) -> Result<Self> {
         match array.data_type() {
             DataType::Decimal128(_, EXACT_SCALE) => {
                 let exact = array.as_primitive_opt::<Decimal128Type>().ok_or_else(unexpected)?;
@@ -316,7 +317,7 @@ impl Costs {
 
     /// The 10⁻¹² units of a row; `None` for NULL. Error: the double that is no amount.
     #[inline]
-    fn units(&self, row: usize) -> Result<Option<i128>, f64> {
+    pub(super) fn units(&self, row: usize) -> Result<Option<i128>, f64> {
         match self {
             Self::Doubles(costs) if costs.is_null(row) => Ok(None),
             Self::Doubles(costs) => {

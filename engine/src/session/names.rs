@@ -9,11 +9,12 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{LogicalPlan, TableType};
 
+use super::functions::Recall;
 use super::{CATALOG, SchemaSource, TableEntry, TableKind};
 use crate::costs::calendar::span::Span;
 use crate::costs::calendar::{self, COSTS_DAILY, COSTS_MONTHLY};
-use crate::costs::owners::Owners;
-use crate::costs::{self, compare};
+use crate::costs::owners::{AccountNames, Owners};
+use crate::costs::{self, commitments, compare};
 use crate::error::Result;
 use crate::id::ExportId;
 use crate::system::{SystemProvider, SystemTable, SystemView};
@@ -34,6 +35,7 @@ pub(super) struct Names {
     pub search_path: Vec<String>,
     pub owners: Arc<Owners>,
     pub further: Option<Arc<dyn SchemaSource>>,
+    pub recall: Arc<Recall>,
 }
 
 impl fmt::Debug for Names {
@@ -56,7 +58,7 @@ impl Names {
                 .collect(),
             "system" => {
                 let mut names: Vec<String> = self.system.iter().map(|table| table.name().to_owned()).collect();
-                names.push(compare::MIGRATION_CHECK.to_owned());
+                names.extend([compare::MIGRATION_CHECK, commitments::SHARED_COMMITMENTS].map(str::to_owned));
                 names.sort_unstable();
                 names
             }
@@ -100,6 +102,10 @@ impl Names {
                 let plan = compare::plan(&self.view.lease, &self.view.scope, &self.files)?;
                 Ok(Some(Arc::new(ViewTable::new(plan, None))))
             }
+            "system" if name == commitments::SHARED_COMMITMENTS => {
+                let plan = commitments::plan(&self.view.lease, &self.view.scope, &self.files)?;
+                Ok(Some(Arc::new(ViewTable::new(plan, None))))
+            }
             "system" => Ok(self.system.iter().find(|table| table.name() == name).map(|table| {
                 Arc::new(SystemProvider {
                     table: Arc::clone(table),
@@ -115,7 +121,12 @@ impl Names {
 
     fn costs(&self) -> Result<LogicalPlan> {
         let SystemView { lease, scope, .. } = &self.view;
-        costs::plan(lease, scope, &self.files, &self.owners.names(scope))
+        costs::plan(lease, scope, &self.files, &self.account_names())
+    }
+
+    /// Names of the accounts of the scope.
+    pub(super) fn account_names(&self) -> AccountNames {
+        self.owners.names(&self.view.scope)
     }
 
     /// The schema that is looked up before the search path.

@@ -42,7 +42,11 @@ pub(super) async fn plan(session: &BoundSession, mut statement: Statement) -> Da
     require_query(&statement)?;
     tagged::name_maps(&mut statement)?;
     require_tables(session, &statement)?;
-    let plan = session.state.statement_to_plan(statement).await?;
+    let mut plan = session.state.statement_to_plan(statement.clone()).await?;
+    // Table functions say what they need when they are called, and get it at the second pass.
+    if session.names.recall.read_wanted().await? {
+        plan = session.state.statement_to_plan(statement).await?;
+    }
     let options = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

@@ -3,32 +3,36 @@
 //! Whoever may see every connected account as an operator sees the state in full, with the accounts that are ignored. For
 //! everybody else the tables hold what their scope holds, counted over visible rows alone.
 
+mod deliveries;
+mod exports;
 mod months;
-mod rows;
+pub(crate) mod rows;
 mod setup;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 
-use super::{SystemTable, SystemView};
+use super::{SystemTable, SystemView, sees_all};
 use crate::account::detect::Detection;
 use crate::account::run::ProcedureRun;
 use crate::account::{PermissionChecks, coverage, shown_key_id};
-use crate::catalog::AccountKind;
+use crate::catalog::{Account, AccountKind};
 use crate::error::Result;
 use crate::history::History;
-use crate::id::BillingPeriod;
+use crate::id::{AccountId, BillingPeriod};
 use crate::ingest::ImportRun;
 use crate::limit::Limits;
 use crate::money::{Amount, PRECISION, SCALE};
 use crate::port::SecretVault;
-use crate::principal::{Grant, Role};
+use crate::principal::Role;
 use crate::snapshot::Snapshot;
+use deliveries::Deliveries;
+use exports::Exports;
 use months::Months;
-use rows::{Cell, batch};
+use rows::{Cell, batch, schema};
 use setup::{ExportCandidates, PermissionChecksTable};
 
 /// What the tables are made from, apart from the catalog.
@@ -52,8 +56,12 @@ pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
     vec![
         Arc::new(Accounts),
         Arc::new(AccountCoverage),
-        Arc::new(ExportCandidates(sources.detections)),
-        Arc::new(Exports),
+        Arc::new(Deliveries),
+        Arc::new(ExportCandidates(Arc::clone(&sources.detections))),
+        Arc::new(Exports {
+            imports: Arc::clone(&sources.imports),
+            detections: sources.detections,
+        }),
         Arc::new(Imports(Arc::clone(&sources.imports))),
         Arc::new(LimitsTable(sources.limits)),
         Arc::new(Months(sources.imports)),
@@ -64,29 +72,15 @@ pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
     ]
 }
 
-/// Whether the state is shown in full.
-fn sees_all(view: &SystemView) -> bool {
-    view.principal.role >= Role::Operator && view.principal.grant == Grant::AllConnected
-}
-
 fn operates(view: &SystemView) -> bool {
     view.principal.role >= Role::Operator
 }
 
-fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
-    Arc::new(Schema::new(
-        columns
-            .iter()
-            .map(|(name, kind)| Field::new(*name, kind.clone(), true))
-            .collect::<Vec<_>>(),
-    ))
-}
-
-const TEXT: DataType = DataType::Utf8;
-const COUNT: DataType = DataType::Int64;
+pub(crate) const TEXT: DataType = DataType::Utf8;
+pub(crate) const COUNT: DataType = DataType::Int64;
 const FLAG: DataType = DataType::Boolean;
-const MONEY: DataType = DataType::Decimal128(PRECISION, SCALE);
-const INSTANT: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+pub(crate) const MONEY: DataType = DataType::Decimal128(PRECISION, SCALE);
+pub(crate) const INSTANT: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
 /// Rows of a snapshot that the reader sees.
 fn visible_rows(snapshot: &Snapshot, view: &SystemView) -> u64 {
@@ -121,6 +115,7 @@ impl SystemTable for Accounts {
             ("credential", TEXT),
             ("connected_at", INSTANT),
             ("updated_at", INSTANT),
+            ("status", TEXT),
         ])
     }
 
@@ -159,10 +154,22 @@ impl SystemTable for Accounts {
                     Cell::text(&credential),
                     Cell::instant(a.connected_at),
                     Cell::instant(a.updated_at),
+                    Cell::text(match names.contains_key(&a.id) {
+                        true => "active",
+                        false if awaits_delivery(view, a) => "waiting_first_delivery",
+                        // No export that is connected has a row of it.
+                        false => "no_billing_source",
+                    }),
                 ]
             });
         batch(self.schema(), rows)
     }
+}
+
+/// Whether an export that the account connected has not delivered yet.
+fn awaits_delivery(view: &SystemView, account: &Account) -> bool {
+    let mut exports = view.lease.document.exports.values();
+    exports.any(|export| export.account == account.id && !view.lease.snapshots.contains_key(&export.id))
 }
 
 /// `system.account_coverage`: every account that occurs in the data, connected or ignored (feature F4).
@@ -178,6 +185,7 @@ impl SystemTable for AccountCoverage {
         schema(&[
             ("account_id", TEXT),
             ("account_name", TEXT),
+            ("payer_account_ids", TEXT),
             ("status", TEXT),
             ("months", COUNT),
             ("first_month", TEXT),
@@ -195,6 +203,8 @@ impl SystemTable for AccountCoverage {
                 continue;
             }
             let connected = view.lease.document.accounts.contains_key(&id);
+            let payers: Vec<&str> = found.payers.iter().map(AccountId::as_str).collect();
+            let payers = payers.join(", ");
             let month = |period: Option<&BillingPeriod>| Cell::maybe_text(period.map(ToString::to_string));
             let amounts: Vec<(Option<String>, Amount)> = if found.unblended.is_empty() {
                 vec![(None, Amount::ZERO)]
@@ -209,6 +219,7 @@ impl SystemTable for AccountCoverage {
                 rows.push(vec![
                     Cell::text(id.as_str()),
                     Cell::maybe_text(found.account_name.clone()),
+                    Cell::text(&payers),
                     Cell::text(if connected { "connected" } else { "ignored" }),
                     Cell::count(found.periods.len() as u64),
                     month(found.periods.first()),
@@ -220,71 +231,6 @@ impl SystemTable for AccountCoverage {
             }
         }
         batch(self.schema(), rows.into_iter())
-    }
-}
-
-/// `system.exports`: the connected exports and how far their data reaches.
-struct Exports;
-
-#[async_trait]
-impl SystemTable for Exports {
-    fn name(&self) -> &str {
-        "exports"
-    }
-
-    fn schema(&self) -> SchemaRef {
-        schema(&[
-            ("export_id", TEXT),
-            ("export_name", TEXT),
-            ("account_id", TEXT),
-            ("kind", TEXT),
-            ("location", TEXT),
-            ("state", TEXT),
-            ("periods", COUNT),
-            ("first_period", TEXT),
-            ("last_period", TEXT),
-            ("rows", COUNT),
-            ("last_delivery_at", INSTANT),
-            ("data_through", INSTANT),
-            ("connected_at", INSTANT),
-        ])
-    }
-
-    async fn rows(&self, view: &SystemView) -> Result<RecordBatch> {
-        let rows = view.lease.document.exports.values().map(|export| {
-            let snapshots: Vec<&Arc<Snapshot>> = view
-                .lease
-                .snapshots
-                .get(&export.id)
-                .into_iter()
-                .flat_map(|periods| periods.values())
-                .collect();
-            let month = |snapshot: Option<&&Arc<Snapshot>>| Cell::maybe_text(snapshot.map(|s| s.period.to_string()));
-            vec![
-                Cell::text(export.id.as_str()),
-                Cell::text(&export.location.export_name),
-                Cell::maybe_text(
-                    Some(export.account)
-                        .filter(|account| sees_all(view) || view.scope.accounts().contains(account))
-                        .map(|account| account.to_string()),
-                ),
-                Cell::text(export.kind.as_str()),
-                Cell::maybe_text(operates(view).then(|| export.location.uri())),
-                Cell::text(if snapshots.is_empty() {
-                    "waiting_first_delivery"
-                } else {
-                    "delivered"
-                }),
-                Cell::count(snapshots.len() as u64),
-                month(snapshots.first()),
-                month(snapshots.last()),
-                Cell::count(snapshots.iter().map(|s| visible_rows(s, view)).sum()),
-                Cell::Instant(snapshots.iter().map(|s| s.delivered_at).max()),
-                Cell::Instant(snapshots.iter().filter_map(|s| s.data_through).max()),
-                Cell::instant(export.connected_at),
-            ]
-        });
-        batch(self.schema(), rows)
     }
 }
 
@@ -373,6 +319,8 @@ impl SystemTable for Imports {
             ("message", TEXT),
             ("hint", TEXT),
             ("next_try_at", INSTANT),
+            ("delivered_at", INSTANT),
+            ("delivery", TEXT),
         ])
     }
 
@@ -394,6 +342,8 @@ impl SystemTable for Imports {
                 Cell::maybe_text(run.message.clone()),
                 Cell::maybe_text(run.hint.clone()),
                 Cell::Instant(run.next_try_at),
+                Cell::Instant(run.delivered_at),
+                Cell::text(if run.past { "past" } else { "latest" }),
             ]
         });
         batch(self.schema(), rows)

@@ -26,6 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::LocalExecutor;
 use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::limit::Limits;
+use crate::money::Amount;
 use crate::port::{
     Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport, LocationRoot,
     ManifestAnswer,
@@ -245,9 +246,7 @@ impl World {
 
     pub async fn limited(accounts: &[&str], limits: Limits) -> Self {
         let store = Arc::new(InMemory::new());
-        let catalog = Catalog::open(Arc::new(InMemory::new()), Arc::new(RealClock))
-            .await
-            .unwrap();
+        let catalog = Catalog::open(store.clone(), Arc::new(RealClock)).await.unwrap();
         let stores = Arc::new(ExportStores::new(Arc::new(OneStore(Arc::clone(&store))), store.clone()));
         let spill = std::env::temp_dir().join(format!("farthing-test-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&spill).unwrap();
@@ -314,12 +313,25 @@ impl World {
         files: Vec<(Vec<u8>, Vec<Row>)>,
         has_net_costs: bool,
     ) {
+        let mut snapshot = self.snapshot_of(export, period, "", files).await;
+        snapshot.has_net_costs = has_net_costs;
+        self.put(snapshot).await;
+    }
+
+    /// Writes files into a folder of the period, and makes the snapshot that names them.
+    pub async fn snapshot_of(
+        &self,
+        export: &str,
+        period: &str,
+        folder: &str,
+        files: Vec<(Vec<u8>, Vec<Row>)>,
+    ) -> Snapshot {
         let export: ExportId = export.parse().unwrap();
         let period: BillingPeriod = period.parse().unwrap();
         let mut columns: Vec<SnapshotColumn> = Vec::new();
         let mut pinned = Vec::new();
         for (n, (bytes, rows)) in files.into_iter().enumerate() {
-            let key = format!("p/{export}/data/BILLING_PERIOD={period}/{export}-{n:05}.snappy.parquet");
+            let key = format!("p/{export}/data/BILLING_PERIOD={period}/{folder}{export}-{n:05}.snappy.parquet");
             let size = bytes.len() as u64;
             let put = self
                 .store
@@ -351,7 +363,7 @@ impl World {
                     (row.get("line_item_currency_code"), row.get("line_item_unblended_cost"))
                 {
                     let units = crate::money::exact(*cost).unwrap_or_default();
-                    *totals.unblended.entry((*code).to_owned()).or_default() += crate::money::Amount::from_units(units);
+                    *totals.unblended.entry((*code).to_owned()).or_default() += Amount::from_units(units);
                 }
             }
             pinned.push(PinnedFile {
@@ -364,7 +376,7 @@ impl World {
                 owners: owners.into_values().collect(),
             });
         }
-        self.put(Snapshot {
+        Snapshot {
             format_version: crate::snapshot::FORMAT_VERSION,
             id: uuid::Uuid::new_v4().to_string().parse().unwrap(),
             export,
@@ -375,12 +387,11 @@ impl World {
             delivered_at: DateTime::from_timestamp(1_780_000_000, 0).unwrap(),
             execution_id: None,
             columns,
-            has_net_costs,
+            has_net_costs: false,
             listed: false,
             data_through: None,
             files: pinned,
-        })
-        .await;
+        }
     }
 
     /// Makes a snapshot the one of its period.

@@ -18,8 +18,10 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::id::{BillingPeriod, ExportId};
 use crate::port::ExportLocation;
+use crate::snapshot::Snapshot;
 
 /// How much of a file's end the first request reads: the footer of a wide export with a few row groups and its page
 /// index mostly fits.
@@ -51,6 +53,45 @@ impl fmt::Debug for FooterCache {
     }
 }
 
+/// Marks a file of a past delivery: that it is gone is no reason to look for a newer delivery.
+#[derive(Debug, Clone)]
+pub(super) struct PastFile {
+    export: ExportId,
+    period: BillingPeriod,
+    delivery: String,
+}
+
+impl PastFile {
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let at = snapshot.delivered_at.format("%Y-%m-%d %H:%M:%S");
+        Self {
+            export: snapshot.export.clone(),
+            period: snapshot.period,
+            delivery: match &snapshot.execution_id {
+                Some(execution) => format!("the delivery of {at} UTC (execution {execution})"),
+                None => format!("the delivery of {at} UTC"),
+            },
+        }
+    }
+
+    /// The error for a past delivery that cannot be read any more.
+    pub fn gone(&self) -> Error {
+        let Self {
+            export,
+            period,
+            delivery,
+        } = self;
+        Error::new(
+            ErrorKind::NotDelivered,
+            format!("{delivery} of {period} of the export {export} cannot be read any more"),
+        )
+        .with_hint(format!(
+            "Its files were overwritten or removed. Leave the month out with x_billing_period <> '{period}', or ask for a later \
+             instant; system.deliveries lists what can be read, and cost_changes('{period}') compares its totals."
+        ))
+    }
+}
+
 /// Makes the readers of one export's files.
 pub(super) struct PinnedReaders {
     pub location: Arc<ExportLocation>,
@@ -72,6 +113,7 @@ impl ParquetFileReaderFactory for PinnedReaders {
         _: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> DataFusionResult<Box<dyn AsyncFileReader + Send>> {
+        let past = file.extension::<PastFile>().cloned();
         let object = file.object_meta;
         let e_tag = object
             .e_tag
@@ -83,6 +125,7 @@ impl ParquetFileReaderFactory for PinnedReaders {
             object,
             store: Arc::clone(&self.store),
             footers: self.footers.clone(),
+            past,
         }))
     }
 }
@@ -93,6 +136,7 @@ struct PinnedReader {
     store: Arc<dyn ObjectStore>,
     footers: FooterCache,
     metrics: ParquetFileMetrics,
+    past: Option<PastFile>,
 }
 
 impl PinnedReader {
@@ -107,15 +151,19 @@ impl PinnedReader {
         };
         self.store.get_opts(&self.object.location, options).await?.bytes().await
     }
-}
 
-fn failed(error: object_store::Error) -> ParquetError {
-    ParquetError::External(Box::new(error))
+    fn failed(&self, error: object_store::Error) -> ParquetError {
+        use object_store::Error::{NotFound, Precondition};
+        match (&self.past, &error) {
+            (Some(past), NotFound { .. } | Precondition { .. }) => ParquetError::External(Box::new(past.gone())),
+            _ => ParquetError::External(Box::new(error)),
+        }
+    }
 }
 
 impl AsyncFileReader for PinnedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move { self.read(range).await.map_err(failed) }.boxed()
+        async move { self.read(range).await.map_err(|error| self.failed(error)) }.boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
@@ -123,7 +171,7 @@ impl AsyncFileReader for PinnedReader {
         async move {
             coalesce_ranges(&ranges, |range| reader.read(range), COALESCED_BYTES)
                 .await
-                .map_err(failed)
+                .map_err(|error| reader.failed(error))
         }
         .boxed()
     }

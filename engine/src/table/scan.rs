@@ -23,7 +23,7 @@ use datafusion::physical_plan::union::UnionExec;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::reader::PinnedReaders;
+use super::reader::{PastFile, PinnedReaders};
 use super::{BILLING_PERIOD, SnapshotTable, prune};
 use crate::error::Error;
 use crate::id::AccountId;
@@ -95,6 +95,9 @@ pub(super) async fn plan(
     };
     let (mut delivered, mut stored) = (Leaves::default(), Leaves::default());
     for snapshot in snapshots_of(table, state, periods)? {
+        if table.lost.contains(&snapshot.period) {
+            return Err(PastFile::of(&snapshot).gone().into());
+        }
         let leaves = match snapshot.form {
             Form::Delivered => &mut delivered,
             Form::Stored => &mut stored,
@@ -198,7 +201,11 @@ fn sort_file(table: &SnapshotTable, snapshot: &Snapshot, file: &PinnedFile, leav
     };
     leaf.visible_rows += visible;
     leaf.accounts.extend(accounts);
-    leaf.files.push(partitioned_file(snapshot, file));
+    let file = partitioned_file(snapshot, file);
+    leaf.files.push(match table.is_current(snapshot) {
+        true => file,
+        false => file.with_extension(PastFile::of(snapshot)),
+    });
 }
 
 fn partitioned_file(snapshot: &Snapshot, file: &PinnedFile) -> PartitionedFile {

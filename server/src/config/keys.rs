@@ -283,6 +283,14 @@ pub const KEYS: &[Key] = &[
         set: |c, v| v.count(10_000_000).map(|count| c.limits.history_entries = count),
         show: |c| Some(c.limits.history_entries.to_string()),
     },
+    Key {
+        name: "past_deliveries",
+        kind: COUNT,
+        unset: "",
+        description: "Past deliveries kept of each month of an export.",
+        set: |c, v| v.count(10_000).map(|count| c.limits.past_deliveries = count),
+        show: |c| Some(c.limits.past_deliveries.to_string()),
+    },
 ];
 
 fn quoted(text: impl std::fmt::Display) -> String {

@@ -4,7 +4,7 @@ mod migrate;
 mod setup;
 
 use farthing_engine::account::location::LocationParts;
-use farthing_engine::account::{ConnectLinked, ConnectRoot, Disconnect, Refresh, SetupGuide};
+use farthing_engine::account::{ConnectLinked, ConnectRoot, Deliveries, Disconnect, Refresh, SetupGuide};
 use farthing_engine::principal::Role;
 use farthing_engine::secret::SecretString;
 use farthing_engine::{Error, ErrorKind, Result};
@@ -260,17 +260,25 @@ pub(crate) static PROCEDURES: &[Procedure] = &[
         name: "refresh_export",
         about: "Looks for new deliveries now instead of at the next hour.",
         privilege: Role::Operator,
-        parameters: &[optional(
-            "export_name",
-            ArgumentKind::Text,
-            "The export; all by default.",
-        )],
+        parameters: &[
+            optional("export_name", ArgumentKind::Text, "The export; all by default."),
+            optional(
+                "deliveries",
+                ArgumentKind::Text,
+                "'latest', or 'all' for the deliveries before it too, where AWS keeps each in a folder of its own. Default \
+                 'latest'.",
+            ),
+        ],
         run: |connections, arguments, caller| {
             Box::pin(async move {
                 connections
                     .refresh(
                         &Refresh {
                             export: arguments.text("export_name")?,
+                            deliveries: match arguments.text("deliveries")? {
+                                Some(word) => Deliveries::parse(&word)?,
+                                None => Deliveries::Latest,
+                            },
                         },
                         caller,
                     )

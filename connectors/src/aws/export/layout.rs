@@ -76,6 +76,11 @@ pub(super) fn manifest_keys(location: &ExportLocation, period: BillingPeriod) ->
     }
 }
 
+/// Where AWS puts the manifest of one execution, in the execution's folder.
+pub(super) fn manifest_in(location: &ExportLocation, folder: &str) -> String {
+    format!("{folder}{}-Manifest.json", location.export_name)
+}
+
 /// The prefix of the folders `year=YYYY/month=M/` of a legacy report with Athena integration.
 pub(super) fn athena_prefix(location: &ExportLocation) -> String {
     format!("{}/", location.key_below(&location.export_name))

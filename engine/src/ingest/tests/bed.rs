@@ -153,6 +153,8 @@ pub(super) struct Bucket {
     pub(super) down: Mutex<Option<fn() -> Error>>,
     /// Periods whose manifest cannot be read.
     pub(super) unreadable: Mutex<Vec<BillingPeriod>>,
+    /// Manifests of single executions by key; `None` for one that cannot be read.
+    pub(super) executions: Mutex<BTreeMap<String, Option<DeliveredManifest>>>,
     deliveries: Mutex<u32>,
 }
 
@@ -195,6 +197,27 @@ impl Bucket {
             last_modified: store_time(),
         };
         self.manifests.lock().unwrap().insert(month(period), delivered);
+    }
+
+    /// Writes files into a folder of their own, with a manifest of their own and as the latest one, so many seconds from now.
+    pub(super) fn deliver_in_folder(&self, period: &str, files: &[Vec<u8>], seconds: i64) {
+        let number = *self.deliveries.lock().unwrap() + 1;
+        let folder = format!("2026-07-{number:02}T05:00:09.000Z-run-{number}");
+        let keys: Vec<String> = (1..=files.len())
+            .map(|n| format!("p/e/data/BILLING_PERIOD={period}/{folder}/e-{n:05}.snappy.parquet"))
+            .collect();
+        for (key, bytes) in keys.iter().zip(files) {
+            self.write(key, bytes);
+        }
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.write_manifest(period, &keys);
+        self.change_manifest(period, |manifest| {
+            manifest.last_modified += chrono::TimeDelta::seconds(seconds);
+        });
+        let key = format!("p/e/metadata/BILLING_PERIOD={period}/{folder}/e-Manifest.json");
+        let mut manifest = self.manifests.lock().unwrap()[&month(period)].clone();
+        manifest.key.clone_from(&key);
+        self.executions.lock().unwrap().insert(key, Some(manifest));
     }
 
     pub(super) fn change_manifest(&self, period: &str, change: impl FnOnce(&mut DeliveredManifest)) {
@@ -257,6 +280,28 @@ impl ExportSource for Bucket {
         })
     }
 
+    async fn list_executions(&self, _: &ExportLocation, _: &Credential, period: BillingPeriod) -> Result<Vec<String>> {
+        self.answer(format!("executions {period}"))?;
+        let of_period = format!("BILLING_PERIOD={period}/");
+        let executions = self.executions.lock().unwrap();
+        let keys = executions.keys().rev().filter(|key| key.contains(&of_period));
+        Ok(keys.cloned().collect())
+    }
+
+    async fn fetch_execution(
+        &self,
+        _: &ExportLocation,
+        _: &Credential,
+        key: &str,
+    ) -> Result<Option<Box<DeliveredManifest>>> {
+        self.answer(format!("execution {key}"))?;
+        match self.executions.lock().unwrap().get(key) {
+            None => Ok(None),
+            Some(None) => Err(Error::new(ErrorKind::BrokenDelivery, "the manifest is not JSON")),
+            Some(Some(found)) => Ok(Some(Box::new(found.clone()))),
+        }
+    }
+
     async fn open(&self, _: &ExportLocation, _: &Credential) -> Result<Arc<dyn ObjectStore>> {
         Ok(Arc::<Meddled>::clone(&self.files))
     }
@@ -310,6 +355,7 @@ impl Bed {
             asked: Mutex::default(),
             down: Mutex::default(),
             unreadable: Mutex::default(),
+            executions: Mutex::default(),
             deliveries: Mutex::default(),
         });
         let clock = Arc::new(HandClock(tokio::sync::watch::Sender::new(store_time())));

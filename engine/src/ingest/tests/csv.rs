@@ -167,7 +167,9 @@ async fn a_file_that_is_replaced_while_it_is_read_is_under_way() {
 
 #[tokio::test]
 async fn files_of_replaced_snapshots_stay_for_a_day() {
-    let bed = Bed::new().await;
+    let mut limits = Limits::for_machine(2, 1 << 30);
+    limits.past_deliveries = 0;
+    let bed = Bed::with(limits).await;
     bed.bucket.write(KEY, &gzip(&csv(ROWS, false)));
     bed.bucket.write_manifest("2026-06", &[KEY]);
     assert_eq!(bed.outcome().await, "published");

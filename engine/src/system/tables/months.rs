@@ -80,6 +80,7 @@ impl Months {
         let runs = self.0.entries().into_iter();
         // Later runs replace earlier ones.
         let newest: BTreeMap<_, _> = runs
+            .filter(|(_, run)| !run.past)
             .filter_map(|(_, run)| Some(((run.export.clone(), run.period?), run)))
             .collect();
         let open = |run: &Arc<ImportRun>| !matches!(run.state, ImportState::Published | ImportState::Unchanged);

@@ -7,13 +7,23 @@ use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Decimal128Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
     TimestampMillisecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
 use crate::money::{Amount, PRECISION, SCALE};
 
+/// A schema of these columns, all of them nullable.
+pub(crate) fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    Arc::new(Schema::new(
+        columns
+            .iter()
+            .map(|(name, kind)| Field::new(*name, kind.clone(), true))
+            .collect::<Vec<_>>(),
+    ))
+}
+
 /// A value of a state table.
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Text(Option<String>),
     Count(Option<u64>),
     Flag(Option<bool>),
@@ -22,25 +32,25 @@ pub(super) enum Cell {
 }
 
 impl Cell {
-    pub(super) fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         Self::Text(Some(text.to_owned()))
     }
 
-    pub(super) fn maybe_text(text: Option<String>) -> Self {
+    pub(crate) fn maybe_text(text: Option<String>) -> Self {
         Self::Text(text)
     }
 
-    pub(super) fn count(count: u64) -> Self {
+    pub(crate) fn count(count: u64) -> Self {
         Self::Count(Some(count))
     }
 
-    pub(super) fn instant(instant: DateTime<Utc>) -> Self {
+    pub(crate) fn instant(instant: DateTime<Utc>) -> Self {
         Self::Instant(Some(instant))
     }
 }
 
 /// The rows as one batch; each row has one cell of the right kind for each column.
-pub(super) fn batch(schema: SchemaRef, rows: impl Iterator<Item = Vec<Cell>>) -> Result<RecordBatch> {
+pub(crate) fn batch(schema: SchemaRef, rows: impl Iterator<Item = Vec<Cell>>) -> Result<RecordBatch> {
     let rows: Vec<Vec<Cell>> = rows.collect();
     let columns = schema
         .fields()
