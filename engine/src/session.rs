@@ -106,8 +106,8 @@ pub struct SessionBuilder {
     template: SessionState,
     files: Files,
     system: Arc<[Arc<dyn SystemTable>]>,
-    archive: Arc<Archive>,
     owners: KnownOwners,
+    archive: Arc<Archive>,
 }
 
 impl std::fmt::Debug for SessionBuilder {

@@ -52,11 +52,11 @@ pub(crate) fn plan(
     snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Snapshot>>>,
     lost: &Lost,
     scope: &AccountScope,
-    seen_with: (&Files, &AccountNames),
+    files: (&Files, &AccountNames),
 ) -> Result<LogicalPlan> {
     let then = Arc::new(CatalogState {
         document: lease.document.clone(),
         snapshots,
     });
-    plan_of(&then, scope, seen_with, lost)
+    plan_of(&then, scope, files, lost)
 }

@@ -18,6 +18,7 @@ use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Excluded;
+use super::owners::AccountNames;
 use crate::catalog::Lease;
 use crate::error::Result;
 use crate::execute::datafusion_error;
@@ -77,7 +78,7 @@ pub(crate) fn plan(
         control.add(snapshot, totals.as_deref(), (&excluded, scope, lines));
     }
     let (columns, control) = control.batch()?;
-    let costs = super::plan(lease, scope, files, &super::owners::AccountNames::default())?;
+    let costs = super::plan(lease, scope, files, &AccountNames::default())?;
     compared(costs, period, columns, control).map_err(datafusion_error)
 }
 

@@ -220,8 +220,8 @@ impl Call {
         if !all_read {
             return Ok(Arc::new(NotRead(mapping::schema())));
         }
-        let account_names = self.names.owners.names(scope);
-        let plan = as_of::plan(lease, snapshots, &lost, scope, (&self.names.files, &account_names))?;
+        let names = self.names.account_names();
+        let plan = as_of::plan(lease, snapshots, &lost, scope, (&self.names.files, &names))?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
 
