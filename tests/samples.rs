@@ -296,3 +296,52 @@ fn a_report_of_2018_keeps_its_tags_and_its_drifting_columns() {
         site.close().await;
     });
 }
+
+/// Ids that are not those of AWS accounts: FOCUS files of three providers, and a report whose ids have thirteen digits. From a
+/// folder, where nobody has to sign in.
+#[test]
+#[cfg_attr(not(samples), ignore = "there are no sample deliveries")]
+fn deliveries_with_other_account_ids_load_whole() {
+    for (place, kind, root, [rows, accounts, billed, effective]) in [
+        (
+            "focus-bucket/focus/focus-sample",
+            "focus",
+            "1234567890123",
+            ["1000", "73", "20.520226728990", "14.976514185860"],
+        ),
+        (
+            "focus-bucket/focus/focus12-synth",
+            "focus",
+            "100000000001",
+            ["100", "4", "1157.488823772132", "403.459218772132"],
+        ),
+        (
+            "koku-bucket/koku-local",
+            "cur",
+            "6568388779672",
+            ["13380", "5", "143227.763678187602", ""],
+        ),
+    ] {
+        on_runtimes(async |runtimes| {
+            let site = Site::open(None, runtimes, |_| {}).await;
+            let location = format!("file://{}", samples().join(place).display());
+            let connect = format!("CALL connect_aws_root(location => '{location}', account_id => '{root}')");
+            ask(&site, &connect).await;
+            assert_eq!(ask(&site, "SELECT kind FROM system.exports").await.single(), Some(kind));
+            for account in ignored(&site).await {
+                ask(&site, &format!("CALL connect_aws_linked(account_id => '{account}')")).await;
+            }
+            let sums =
+                "SELECT count(*), count(DISTINCT sub_account_id), sum(billed_cost), sum(effective_cost) FROM costs";
+            let mut seen = ask(&site, sums).await.rows.remove(0);
+            let mut wanted = vec![rows, accounts, billed, effective];
+            if effective.is_empty() {
+                seen.pop();
+                wanted.pop();
+            }
+            let wanted: Vec<_> = wanted.into_iter().map(|word| Some(word.to_owned())).collect();
+            assert_eq!(seen, wanted, "{place}");
+            site.close().await;
+        });
+    }
+}

@@ -65,8 +65,7 @@ fn plan_of(
     for export in lease.document.exports.values().filter(|export| in_costs(export)) {
         let none = BTreeMap::new();
         let excluded = excluded.get(&export.id).unwrap_or(&none);
-        let lost = lost.get(&export.id);
-        let Some(part) = part(lease, export, (excluded, lost), scope, (files, names))? else {
+        let Some(part) = part(lease, export, (excluded, lost.get(&export.id)), scope, (files, names))? else {
             continue;
         };
         union = Some(match union {

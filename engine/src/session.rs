@@ -106,8 +106,8 @@ pub struct SessionBuilder {
     template: SessionState,
     files: Files,
     system: Arc<[Arc<dyn SystemTable>]>,
-    owners: KnownOwners,
     archive: Arc<Archive>,
+    owners: KnownOwners,
 }
 
 impl std::fmt::Debug for SessionBuilder {

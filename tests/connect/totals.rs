@@ -73,6 +73,7 @@ fn a_reader_sees_the_accounts_of_its_grant_alone() {
             "account_coverage",
             "exports",
             "snapshots",
+            "deliveries",
             "months",
             "imports",
             "procedure_runs",

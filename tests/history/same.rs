@@ -1,6 +1,6 @@
 //! However a month is delivered, the answers are the same to the last digit.
 
-use farthing_sandbox::sample::DeliveryMode;
+use farthing_sandbox::sample::{DeliveryMode, ExportForm};
 use farthing_tests::bench::{Bench, Site, on_runtimes};
 use farthing_tests::client::Answer;
 use farthing_tests::cloud::{Cloud, EXPORT, Sample};
@@ -157,6 +157,48 @@ fn runs_of_a_legacy_report_are_past_deliveries() {
         let sql = seen_of(&format!("costs_as_of('{}')", at[0]));
         assert_eq!(at.len(), 2);
         assert_eq!(bench.ask(&sql).await.rows, seen(&first.totals));
+        bench.site.close().await;
+        bench.cloud.sandbox.shutdown().await;
+    });
+}
+
+#[test]
+fn focus_deliveries_are_compared_by_their_own_columns() {
+    on_runtimes(async |runtimes| {
+        let spec = Sample::spec()
+            .with_form(ExportForm::Focus)
+            .with_mode(DeliveryMode::CreateNew);
+        let first = Sample::generate(spec.clone()).await;
+        let newer = Sample::restated(spec, PERIOD).await;
+        let cloud = Cloud::empty().await;
+        let site = Site::open(Some(cloud.sandbox.endpoint()), runtimes, |_| {}).await;
+        let bench = Bench { cloud, site };
+        deliver(&bench, &first).await;
+        deliver(&bench, &newer).await;
+        bench.connect(&first.linked()[..4]).await;
+        bench.ask("CALL refresh_export(deliveries => 'all')").await;
+        let off = "SELECT count(*), sum(CASE WHEN rows_difference <> 0 OR cost_difference <> 0 THEN 1 ELSE 0 END) > 0 FROM \
+                   reconcile('2026-06')";
+        let reconciled = bench.ask(off).await;
+        let lines = first.accounts().len() + 1;
+        assert_eq!(reconciled.rows, [[Some(lines.to_string()), Some("f".to_owned())]]);
+        let at = delivered_at(&bench, PERIOD).await;
+        assert_eq!(at.len(), 2);
+        let side = |relation: &str, sign: &str| {
+            format!(
+                "SELECT sub_account_id AS account, x_service_code AS service, {sign}billed_cost AS cost FROM {relation} \
+                 WHERE x_billing_period = '{PERIOD}'"
+            )
+        };
+        let (then, now) = (side(&format!("costs_as_of('{}')", at[0]), "-"), side("costs", ""));
+        let read = format!(
+            "SELECT account, service, sum(cost) FROM ({then} UNION ALL {now}) GROUP BY 1, 2 HAVING sum(cost) <> 0 ORDER BY 1, 2"
+        );
+        let told =
+            "SELECT sub_account_id, x_service_code, delta FROM cost_changes('2026-06') WHERE delta <> 0 ORDER BY 1, 2";
+        let (read, told) = (bench.ask(&read).await, bench.ask(told).await);
+        assert!(told.rows.len() > 1, "{}", told.text());
+        assert_eq!(told.rows, read.rows);
         bench.site.close().await;
         bench.cloud.sandbox.shutdown().await;
     });

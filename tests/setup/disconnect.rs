@@ -78,7 +78,7 @@ fn what_is_kept_can_be_deleted_later() {
         assert_eq!(refused.sqlstate, "42704", "{refused}");
         assert!(refused.message.contains("keep_data => false"), "{refused}");
         bench.ask(&call(", keep_data => false, dry_run => true")).await;
-        assert_eq!(files(bench, "snapshots"), 3, "a dry run deletes nothing");
+        assert_eq!(files(bench, "snapshots"), 6, "a dry run deletes nothing");
         bench.ask(&call(", keep_data => false")).await;
         assert_eq!(files(bench, "snapshots"), 0);
         let refused = bench.refused(&call(", keep_data => false")).await;

@@ -132,8 +132,10 @@ impl Export {
     /// What the columns of the same export have told stands where months of it are `imported`, and against a kind that is
     /// only taken from the layout.
     fn keep_kind_of(&mut self, known: &Self, imported: bool) {
-        let same_place = known.location.uri() == self.location.uri() && known.location.layout == self.location.layout;
-        let assumed = self.kind == ExportKind::of_layout(self.location.layout);
+        let taken_for = ExportKind::of_layout(self.location.layout);
+        let same_place =
+            known.location.uri() == self.location.uri() && ExportKind::of_layout(known.location.layout) == taken_for;
+        let assumed = self.kind == taken_for;
         if same_place && known.account == self.account && (imported || assumed) {
             self.kind = known.kind;
         }

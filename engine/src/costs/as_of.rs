@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::owners::AccountNames;
-use super::{Lost, plan_of};
-use crate::catalog::{CatalogState, KnownDelivery, Lease};
+use super::{Lost, in_costs, plan_of};
+use crate::catalog::{CatalogState, Export, KnownDelivery, Lease};
 use crate::error::Result;
 use crate::id::{BillingPeriod, ExportId};
 use crate::scope::AccountScope;
@@ -27,8 +27,8 @@ pub(crate) fn deliveries_at(
     lease: &CatalogState,
     instant: DateTime<Utc>,
 ) -> Vec<(ExportId, BillingPeriod, KnownDelivery)> {
-    let exports = lease.document.exports.keys();
-    let months = exports.flat_map(|export| {
+    let exports = lease.document.exports.values().filter(|export| in_costs(export));
+    let months = exports.flat_map(|Export { id: export, .. }| {
         let periods = lease.delivered_periods(export).into_iter();
         periods.map(move |period| (export, period))
     });
@@ -52,11 +52,11 @@ pub(crate) fn plan(
     snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Snapshot>>>,
     lost: &Lost,
     scope: &AccountScope,
-    files: (&Files, &AccountNames),
+    seen_with: (&Files, &AccountNames),
 ) -> Result<LogicalPlan> {
     let then = Arc::new(CatalogState {
         document: lease.document.clone(),
         snapshots,
     });
-    plan_of(&then, scope, files, lost)
+    plan_of(&then, scope, seen_with, lost)
 }

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, Utc};
 
 use super::as_of::is_by;
+use super::in_costs;
 use crate::catalog::{CatalogState, KnownDelivery};
 use crate::error::Result;
 use crate::id::{AccountId, BillingPeriod, ExportId};
@@ -75,7 +76,8 @@ pub(crate) fn pairs(
             to: known[last].clone(),
         })
     };
-    lease.document.exports.keys().filter_map(pair).collect()
+    let exports = lease.document.exports.values().filter(|export| in_costs(export));
+    exports.filter_map(|export| pair(&export.id)).collect()
 }
 
 /// Account, service, currency.

@@ -24,7 +24,7 @@ pub const SHARED_COMMITMENTS: &str = "shared_commitments";
 /// The plan of the table in one catalog version and scope. An owner outside the scope counts as not connected: whether
 /// somebody else may see it is not told.
 pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
-    let costs = super::plan(lease, scope, files, &AccountNames::default())?;
+    let costs = super::plan(lease, scope, files, &super::owners::AccountNames::default())?;
     grouped(costs, scope).map_err(datafusion_error)
 }
 

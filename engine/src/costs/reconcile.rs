@@ -78,7 +78,7 @@ pub(crate) fn plan(
         control.add(snapshot, totals.as_deref(), (&excluded, scope, lines));
     }
     let (columns, control) = control.batch()?;
-    let costs = super::plan(lease, scope, files, &AccountNames::default())?;
+    let costs = super::plan(lease, scope, files, &super::owners::AccountNames::default())?;
     compared(costs, period, columns, control).map_err(datafusion_error)
 }
 

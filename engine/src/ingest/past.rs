@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::pinned::Stop;
 use super::run::{Ending, ImportState};
 use super::{Import, ImportProgress, Importer, Reason, cancelled, credential_of, unknown_export};
-use crate::catalog::{Change, PastDelivery};
-use crate::error::{Error, Result};
+use crate::catalog::{Change, ExportKind, PastDelivery};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, ExportId};
 use crate::port::DeliveredManifest;
 use crate::snapshot::Snapshot;
@@ -193,8 +193,17 @@ impl Import<'_> {
         let catalog = &self.importer.catalog;
         let _guard = self.importer.publishing.lock().await;
         catalog.refresh().await?;
-        self.check_place(&catalog.lease())?;
+        let lease = catalog.lease();
+        let export = self.check_place(&lease)?;
         let snapshot = &prepared.snapshot;
+        let names = snapshot.columns.iter().map(|column| column.name.as_str());
+        let kind = ExportKind::of_columns(names, export.kind);
+        if kind != export.kind {
+            let (here, now) = (kind.format().name, export.kind.format().name);
+            let message = format!("{} delivers {here}, and the export is {now}", snapshot.manifest_key);
+            return Err(Error::new(ErrorKind::BrokenDelivery, message)
+                .with_hint("It was delivered before the export became what it is now, and stays out."));
+        }
         catalog.write_snapshot(snapshot).await?;
         if let Some(services) = &prepared.services {
             catalog.write_totals(services).await?;

@@ -26,7 +26,7 @@ use crate::catalog::{Archive, KnownDelivery};
 use crate::costs::as_of::{self, COSTS_AS_OF};
 use crate::costs::changes::{self, COST_CHANGES};
 use crate::costs::reconcile::{self, Lines, RECONCILE};
-use crate::costs::{Lost, mapping};
+use crate::costs::{Lost, in_costs, mapping};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, ExportId, SnapshotId};
 use crate::snapshot::Snapshot;
@@ -220,8 +220,8 @@ impl Call {
         if !all_read {
             return Ok(Arc::new(NotRead(mapping::schema())));
         }
-        let names = self.names.account_names();
-        let plan = as_of::plan(lease, snapshots, &lost, scope, (&self.names.files, &names))?;
+        let account_names = self.names.owners.names(scope);
+        let plan = as_of::plan(lease, snapshots, &lost, scope, (&self.names.files, &account_names))?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
 
@@ -279,7 +279,8 @@ impl Call {
         let view = &self.names.view;
         let (mut delivered, mut all_read) = (Vec::new(), true);
         for (export, periods) in &view.lease.snapshots {
-            let Some(snapshot) = periods.get(&period) else {
+            let in_costs = view.lease.document.exports.get(export).is_some_and(in_costs);
+            let Some(snapshot) = periods.get(&period).filter(|_| in_costs) else {
                 continue;
             };
             match self.names.recall.totals((export.clone(), period, snapshot.id.clone())) {

@@ -13,7 +13,7 @@ use super::functions::Recall;
 use super::{CATALOG, SchemaSource, TableEntry, TableKind};
 use crate::costs::calendar::span::Span;
 use crate::costs::calendar::{self, COSTS_DAILY, COSTS_MONTHLY};
-use crate::costs::owners::{AccountNames, Owners};
+use crate::costs::owners::Owners;
 use crate::costs::{self, commitments, compare};
 use crate::error::Result;
 use crate::id::ExportId;

@@ -170,15 +170,17 @@ async fn relations_are_listed_with_their_columns() {
         .iter()
         .map(|table| format!("{}.{}", table.schema, table.name))
         .collect();
-    let expected = [
-        "public.costs",
-        "public.costs_daily",
-        "public.costs_monthly",
-        "exports.main",
-        "system.migration_check",
-        "system.shared_commitments",
-    ];
-    assert_eq!(names, expected);
+    assert_eq!(
+        names,
+        [
+            "public.costs",
+            "public.costs_daily",
+            "public.costs_monthly",
+            "exports.main",
+            "system.migration_check",
+            "system.shared_commitments"
+        ]
+    );
     assert!(tables[0].columns.field_with_name("effective_cost").is_ok());
     assert!(tables[3].columns.field_with_name("billing_period").is_ok());
     assert!(tables[3].columns.field_with_name("farthing_has_net_costs").is_err());

@@ -203,7 +203,8 @@ impl SystemTable for AccountCoverage {
                 continue;
             }
             let connected = view.lease.document.accounts.contains_key(&id);
-            let payers: Vec<&str> = found.payers.iter().map(AccountId::as_str).collect();
+            let told = |payer: &&AccountId| sees_all(view) || view.scope.accounts().contains(*payer);
+            let payers: Vec<&str> = found.payers.iter().filter(told).map(AccountId::as_str).collect();
             let payers = payers.join(", ");
             let month = |period: Option<&BillingPeriod>| Cell::maybe_text(period.map(ToString::to_string));
             let amounts: Vec<(Option<String>, Amount)> = if found.unblended.is_empty() {
@@ -219,7 +220,7 @@ impl SystemTable for AccountCoverage {
                 rows.push(vec![
                     Cell::text(id.as_str()),
                     Cell::maybe_text(found.account_name.clone()),
-                    Cell::text(&payers),
+                    Cell::maybe_text(Some(payers.clone()).filter(|payers| !payers.is_empty())),
                     Cell::text(if connected { "connected" } else { "ignored" }),
                     Cell::count(found.periods.len() as u64),
                     month(found.periods.first()),

@@ -26,7 +26,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::LocalExecutor;
 use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::limit::Limits;
-use crate::money::Amount;
 use crate::port::{
     Clock, Credential, DeliveryLayout, ExportLocation, ExportSource, ListedManifest, LocationReport, LocationRoot,
     ManifestAnswer,

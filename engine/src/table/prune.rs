@@ -59,7 +59,7 @@ fn simple(expr: &Expr, table: &SnapshotTable) -> Option<Expr> {
             Box::new(simple(right, table)?),
         ))),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if comparison(*op) => {
-            let (left, right) = match (compared(left), compared(right)) {
+            let (left, right) = match (compared(left, table), compared(right, table)) {
                 (Some(column), None) => (column.clone(), literal_for(right, column, table)?),
                 (None, Some(column)) => (literal_for(left, column, table)?, column.clone()),
                 _ => return None,
@@ -71,8 +71,7 @@ fn simple(expr: &Expr, table: &SnapshotTable) -> Option<Expr> {
             ))))
         }
         Expr::InList(InList { expr, list, negated }) => {
-            // The month of `costs` is one kind of text cast to another, and nothing takes the cast out of a list.
-            let column = compared(text_cast(expr, table))?;
+            let column = compared(expr, table)?;
             let list = list
                 .iter()
                 .map(|item| literal_for(item, column, table))
@@ -89,7 +88,7 @@ fn simple(expr: &Expr, table: &SnapshotTable) -> Option<Expr> {
             low,
             high,
         }) => {
-            let column = compared(expr)?;
+            let column = compared(expr, table)?;
             let (low, high) = (literal_for(low, column, table)?, literal_for(high, column, table)?);
             let between = Between::new(Box::new(column.clone()), *negated, Box::new(low), Box::new(high));
             Some(unqualified(Expr::Between(between)))
@@ -101,7 +100,7 @@ fn simple(expr: &Expr, table: &SnapshotTable) -> Option<Expr> {
             escape_char: None,
             case_insensitive: false,
         }) => {
-            let column = compared(expr)?;
+            let column = compared(expr, table)?;
             let pattern = Box::new(literal_for(pattern, column, table)?);
             let like = Like::new(*negated, Box::new(column.clone()), pattern, None, false);
             Some(unqualified(Expr::Like(like)))
@@ -122,23 +121,20 @@ fn comparison(op: Operator) -> bool {
     )
 }
 
-/// What is cast, where a column of text is cast to another kind of text: that cannot fail and changes no value.
+/// What is cast, where a column of text is cast to another kind of text, as the month of `costs` is: that cannot fail and
+/// changes no value.
 fn text_cast<'a>(expr: &'a Expr, table: &SnapshotTable) -> &'a Expr {
+    let is_text = |expr: &Expr| type_of(expr, table).is_some_and(|r#type| r#type.is_string());
     match expr {
-        Expr::Cast(cast)
-            if cast.field.data_type().is_string()
-                && type_of(&cast.expr, table).is_some_and(|r#type| r#type.is_string()) =>
-        {
-            &cast.expr
-        }
+        Expr::Cast(cast) if cast.field.data_type().is_string() && is_text(&cast.expr) => &cast.expr,
         _ => expr,
     }
 }
 
 /// The column in a comparison: itself, or inside `nullif(column, '')`.
-fn compared(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::Column(_) => Some(expr),
+fn compared<'a>(expr: &'a Expr, table: &SnapshotTable) -> Option<&'a Expr> {
+    match text_cast(expr, table) {
+        column @ Expr::Column(_) => Some(column),
         Expr::ScalarFunction(call) if call.name() == "nullif" => match call.args.as_slice() {
             [column @ Expr::Column(_), Expr::Literal(blank, _)]
                 if blank.try_as_str().flatten().is_some_and(str::is_empty) =>

@@ -65,7 +65,7 @@ fn report(export: &mut PresentExport, format: &str, status: Option<&str>) {
 #[test]
 fn each_verdict_has_its_reason() {
     type Change = fn(&mut PresentExport);
-    let cases: [(Change, Verdict, &str); 13] = [
+    let cases: [(Change, Verdict, &str); 14] = [
         (
             |_| {},
             Verdict::Fits,
@@ -107,6 +107,19 @@ fn each_verdict_has_its_reason() {
             },
             Verdict::Unfit,
             "leaves out BillingAccountId, SubAccountId",
+        ),
+        (
+            |e| {
+                let tables = &mut e.definition.table_configurations;
+                tables.clear();
+                tables.insert("FOCUS_1_0_AWS".to_owned(), BTreeMap::new());
+                e.definition.query =
+                    "SELECT BillingAccountId, SubAccountId, ChargeCategory, ChargePeriodStart, BilledCost, \
+                                      EffectiveCost, BillingCurrency FROM FOCUS_1_0_AWS"
+                        .to_owned();
+            },
+            Verdict::Limited,
+            "it is FOCUS, which has no costs before discounts",
         ),
         (
             |e| e.definition.destination.format = "TEXT_OR_CSV".to_owned(),

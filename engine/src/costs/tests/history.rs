@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use crate::catalog::{Change, PastDelivery};
+use crate::catalog::{Change, Export, ExportKind, PastDelivery};
 use crate::error::ErrorKind;
 use crate::money::Amount;
 use crate::principal::{Grant, Principal, Role};
@@ -412,6 +412,32 @@ async fn reconcile_compares_what_was_delivered_with_what_is_seen() {
         "a reader of all connected accounts: {everything}"
     );
     check(&world, &all, "SELECT count(*) FROM reconcile('2026-04')", "0").await;
+}
+
+#[tokio::test]
+async fn exports_that_are_no_costs_are_not_reconciled() {
+    let world = World::with(&[PAYER, ANN]).await;
+    world.export("main", PAYER, 0).await;
+    world.deliver("main", "2026-05", &[vec![usage(ANN, 1.0)]]).await;
+    let lease = world.catalog.lease();
+    let main = lease.document.exports.values().next().unwrap();
+    world
+        .publish(Change::PutExport(Export {
+            id: "advice".parse().unwrap(),
+            kind: ExportKind::CostOptimization,
+            ..main.clone()
+        }))
+        .await;
+    for hour in 1..=2 {
+        let rows = vec![usage(ANN, 5.0); hour];
+        let advice = delivery(&world, "advice", "2026-05", hour as i64, true, rows).await;
+        publish(&world, advice).await;
+    }
+    let exports = |function: &str| format!("SELECT DISTINCT export FROM {function}('2026-05')");
+    check(&world, &reader(&[]), &exports("reconcile"), "main").await;
+    check(&world, &reader(&[]), &exports("cost_changes"), "").await;
+    let then = "SELECT sum(billed_cost) FROM costs_as_of('2030-01-01')";
+    check(&world, &reader(&[]), then, "1.000000000000").await;
 }
 
 #[tokio::test]

@@ -172,7 +172,8 @@ async fn information_schema_tells_postgres_types() {
             "public|costs_daily|VIEW",
             "public|costs_monthly|VIEW",
             "exports|main|BASE TABLE",
-            "system|migration_check|VIEW"
+            "system|migration_check|VIEW",
+            "system|shared_commitments|VIEW"
         ]
     );
     let routines = world
