@@ -10,6 +10,7 @@ use datafusion::functions::expr_fn::split_part;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 
+use super::owners::AccountNames;
 use crate::catalog::Lease;
 use crate::error::Result;
 use crate::execute::datafusion_error;

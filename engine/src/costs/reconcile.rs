@@ -18,6 +18,7 @@ use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Excluded;
+use super::owners::AccountNames;
 use crate::catalog::Lease;
 use crate::error::Result;
 use crate::execute::datafusion_error;

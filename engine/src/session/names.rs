@@ -121,7 +121,12 @@ impl Names {
 
     fn costs(&self) -> Result<LogicalPlan> {
         let SystemView { lease, scope, .. } = &self.view;
-        costs::plan(lease, scope, &self.files, &self.owners.names(scope))
+        costs::plan(lease, scope, &self.files, &self.account_names())
+    }
+
+    /// Names of the accounts of the scope.
+    pub(super) fn account_names(&self) -> AccountNames {
+        self.owners.names(&self.view.scope)
     }
 
     /// The schema that is looked up before the search path.

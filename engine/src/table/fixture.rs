@@ -363,7 +363,7 @@ impl World {
                     (row.get("line_item_currency_code"), row.get("line_item_unblended_cost"))
                 {
                     let units = crate::money::exact(*cost).unwrap_or_default();
-                    *totals.unblended.entry((*code).to_owned()).or_default() += crate::money::Amount::from_units(units);
+                    *totals.unblended.entry((*code).to_owned()).or_default() += Amount::from_units(units);
                 }
             }
             pinned.push(PinnedFile {
