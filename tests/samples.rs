@@ -186,6 +186,52 @@ fn every_delivery_loads_from_s3() {
     }
 }
 
+/// Accounts that are not AWS's have no keys. Their bucket is somebody's who has one, and whoever may read it names them.
+#[test]
+#[cfg_attr(not(samples), ignore = "there are no sample deliveries")]
+fn deliveries_with_other_account_ids_load_from_s3() {
+    for (bucket, prefix, name, [rows, billed]) in [
+        ("focus-bucket", "focus", "focus-sample", ["1000", "20.520226728990"]),
+        ("focus-bucket", "focus", "focus12-synth", ["100", "1157.488823772132"]),
+        ("koku-bucket", "", "koku-local", ["13380", "143227.763678187602"]),
+    ] {
+        on_runtimes(async |runtimes| {
+            let sandbox = Sandbox::start(SandboxSpec::in_memory()).await.unwrap();
+            let owner = "123456789012";
+            sandbox.create_account(owner, "owner").unwrap();
+            sandbox.create_bucket(owner, bucket, "eu-central-1").unwrap();
+            upload(&sandbox, bucket, &samples().join(bucket)).await;
+            sandbox.advance(std::time::Duration::from_secs(86_400));
+            let site = Site::open(Some(sandbox.endpoint()), runtimes, |_| {}).await;
+            let key = with_key(&sandbox, owner, Some(bucket));
+            let connect = format!(
+                "CALL connect_aws_root(bucket => '{bucket}', prefix => '{prefix}', export_name => '{name}', {key})"
+            );
+            ask(&site, &connect).await;
+            for account in ignored(&site).await {
+                let of_aws = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+                let by = match of_aws {
+                    true => {
+                        sandbox.create_account(&account, "linked").unwrap();
+                        with_key(&sandbox, &account, None)
+                    }
+                    false => format!("account_id => '{account}'"),
+                };
+                ask(&site, &format!("CALL connect_aws_linked({by})")).await;
+            }
+            let sums = ask(&site, "SELECT count(*), sum(billed_cost) FROM costs").await.rows;
+            assert_eq!(sums, [[Some(rows.to_owned()), Some(billed.to_owned())]], "{name}");
+            // An id that no delivery has proves nothing, and one of AWS's needs its key.
+            for account in ["99999999999999", "999999999999"] {
+                let connect = format!("CALL connect_aws_linked(account_id => '{account}')");
+                assert!(site.admin().run(&connect).await.is_err(), "{account}");
+            }
+            site.close().await;
+            sandbox.shutdown().await;
+        });
+    }
+}
+
 /// A user of the account who may read the bucket, as the arguments of a call.
 fn with_key(sandbox: &Sandbox, account: &str, bucket: Option<&str>) -> String {
     sandbox.create_user(account, "farthing").unwrap();

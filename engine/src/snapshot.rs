@@ -125,6 +125,20 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
+    /// The word for it in `system.export_columns`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Double => "double",
+            Self::Decimal => "decimal",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Timestamp => "timestamp",
+            Self::TextMap => "map of text",
+            Self::DoubleMap => "map of doubles",
+        }
+    }
+
     /// The type that holds the values of both, if there is one: an integer is a double, and a map to doubles one to text, since
     /// AWS declares the map `discount` both ways (reference, section 2.8). Of a format that changed from CSV to Parquet, or
     /// back, both can be what Parquet delivers.

@@ -3,6 +3,7 @@
 //! Whoever may see every connected account as an operator sees the state in full, with the accounts that are ignored. For
 //! everybody else the tables hold what their scope holds, counted over visible rows alone.
 
+mod columns;
 mod deliveries;
 mod exports;
 mod months;
@@ -29,6 +30,7 @@ use crate::money::{Amount, PRECISION, SCALE};
 use crate::port::SecretVault;
 use crate::principal::Role;
 use crate::snapshot::Snapshot;
+use columns::ExportColumns;
 use deliveries::Deliveries;
 use exports::Exports;
 use months::Months;
@@ -58,6 +60,7 @@ pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
         Arc::new(AccountCoverage),
         Arc::new(Deliveries),
         Arc::new(ExportCandidates(Arc::clone(&sources.detections))),
+        Arc::new(ExportColumns),
         Arc::new(Exports {
             imports: Arc::clone(&sources.imports),
             detections: sources.detections,
