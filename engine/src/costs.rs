@@ -43,7 +43,10 @@ use owners::AccountNames;
 pub const COSTS: &str = "costs";
 
 /// Payers of an export's snapshot that another export is authoritative for; `None` stands for rows without a payer.
-pub(crate) type Excluded = BTreeMap<ExportId, BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>>;
+pub(crate) type Excluded = BTreeMap<ExportId, ExcludedPayers>;
+
+/// Those of one export, by month.
+type ExcludedPayers = BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>;
 
 /// Months of exports whose snapshot is known and cannot be read any more.
 pub(crate) type Lost = BTreeMap<ExportId, BTreeSet<BillingPeriod>>;
@@ -90,10 +93,7 @@ fn plan_of(
 fn part(
     lease: &Lease,
     export: &Export,
-    (excluded, lost): (
-        &BTreeMap<BillingPeriod, BTreeSet<Option<AccountId>>>,
-        Option<&BTreeSet<BillingPeriod>>,
-    ),
+    (excluded, lost): (&ExcludedPayers, Option<&BTreeSet<BillingPeriod>>),
     scope: &AccountScope,
     (files, names): (&Files, &AccountNames),
 ) -> Result<Option<LogicalPlan>> {

@@ -33,7 +33,8 @@ GROUPINGS = [
     (
         "charge_category",
         """CASE WHEN line_item_line_item_type IN ('Tax', 'Credit') THEN line_item_line_item_type
-           WHEN line_item_line_item_type IN ('Fee', 'RIFee', 'SavingsPlanUpfrontFee', 'SavingsPlanRecurringFee') THEN 'Purchase'
+           WHEN line_item_line_item_type IN ('Fee', 'RIFee', 'SavingsPlanUpfrontFee', 'SavingsPlanRecurringFee',
+                'FlatRateSubscription') THEN 'Purchase'
            WHEN line_item_line_item_type = 'Refund' AND nullif(line_item_tax_type, '') IS NOT NULL THEN 'Tax'
            ELSE 'Usage' END""",
     ),

@@ -282,10 +282,7 @@ impl Export {
                     "bill_billing_period_end_date" | "line_item_usage_end_date" => &end,
                     column => row.get(column).map_or("", String::as_str),
                 })
-                .map(|cell| {
-                    assert!(!cell.contains('"') && !cell.contains('\n'), "{cell} needs quotes");
-                    cell
-                })
+                .inspect(|cell| assert!(!cell.contains('"') && !cell.contains('\n'), "{cell} needs quotes"))
                 .collect();
             let quoted: Vec<String> = cells.iter().map(|cell| format!("\"{cell}\"")).collect();
             writeln!(file, "{}", quoted.join(",")).unwrap();

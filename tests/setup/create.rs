@@ -158,7 +158,7 @@ fn a_legacy_report_is_made_and_connected() {
         bench.ask(&create(bench, ", kind => 'cur'")).await;
         let exports = "SELECT export_name, kind, state FROM system.exports";
         let expected = ["new-costs", "cur", "waiting_first_delivery"].map(|word| Some(word.to_owned()));
-        assert_eq!(bench.ask(exports).await.rows, [expected.clone()]);
+        assert_eq!(bench.ask(exports).await.rows, std::slice::from_ref(&expected));
         bench.ask(&create(bench, ", kind => 'cur'")).await;
         assert_eq!(bench.ask(exports).await.rows, [expected]);
         assert_eq!(bench.cloud.sandbox.requests().of("PutReportDefinition").len(), 1);

@@ -34,8 +34,8 @@ pub(crate) fn deliveries_at(
     });
     months
         .filter_map(|(export, period)| {
-            let known = lease.deliveries(export, period).into_iter();
-            let newest = known.filter(|known| is_by(known, instant)).next_back()?;
+            let mut known = lease.deliveries(export, period).into_iter();
+            let newest = known.rfind(|known| is_by(known, instant))?;
             Some((export.clone(), period, newest))
         })
         .collect()

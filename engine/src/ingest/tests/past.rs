@@ -314,7 +314,7 @@ async fn totals_by_service_are_those_on_paper() {
     assert_eq!(
         shown,
         [
-            format!("- - USD 2 0.000000000000"),
+            "- - USD 2 0.000000000000".to_owned(),
             format!("{ONE} AmazonEC2 CNY 2 14.000000000000"),
             format!("{ONE} AmazonEC2 USD 3 0.500000000000"),
             format!("{ONE} AmazonS3 USD 1 0.100000000000"),
