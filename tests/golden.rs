@@ -89,6 +89,15 @@ fn every_metric_of_a_bill_is_as_computed_on_paper() {
             &["23 5599.47 986.47 943.77"],
         )
         .await;
+        // What the export's query leaves out is told, and reads as NULL.
+        check(
+            &site,
+            "SELECT column_name, column_type, delivered, in_dictionary, months FROM system.export_columns \
+             WHERE column_name IN ('pricing_unit', 'line_item_unblended_cost') ORDER BY 1",
+            &["line_item_unblended_cost decimal t t 1", "pricing_unit text f t 0"],
+        )
+        .await;
+        check(&site, "SELECT count(pricing_unit) FROM costs", &["0"]).await;
         site.close().await;
     });
 }
