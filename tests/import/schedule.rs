@@ -45,3 +45,34 @@ fn an_idle_look_is_one_request_and_a_restated_month_is_found() {
         assert_eq!(bench.ask(SEEN).await.rows, [seen(&totals)]);
     });
 }
+
+#[test]
+fn an_import_asks_for_each_file_a_few_times() {
+    run(Start::Delivered, async |bench| {
+        let requests = bench.cloud.sandbox.requests();
+        requests.clear();
+        bench.ask(&bench.cloud.connect_root()).await;
+        let made = requests.all();
+        let of_data = |operation: &str| {
+            let of = made.iter().filter(|request| request.operation == operation);
+            of.filter(|request| request.key.as_deref().is_some_and(|key| key.contains("/data/")))
+                .count()
+        };
+        let periods = farthing_tests::cloud::PERIODS;
+        let files: usize = periods
+            .map(|period| bench.cloud.sample.data_keys(period).len())
+            .iter()
+            .sum();
+        let (heads, gets) = (of_data("HeadObject"), of_data("GetObject"));
+        println!(
+            "{} requests for {} months of {files} files: {heads} HEAD and {gets} GET of data",
+            made.len(),
+            periods.len()
+        );
+        assert_eq!(heads, files, "each file is looked up once");
+        // Its footer, and the columns of totals in each of its row groups.
+        assert!(gets <= files * 3, "{gets} reads of {files} files");
+        // Besides, for each month its manifest twice, and what it takes to find out who asks and what there is.
+        assert!(made.len() - heads - gets <= periods.len() * 2 + 8, "{made:?}");
+    });
+}
