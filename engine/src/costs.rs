@@ -34,6 +34,7 @@ use crate::catalog::{CatalogState, Export, Lease};
 use crate::error::Result;
 use crate::execute::datafusion_error;
 use crate::id::{AccountId, BillingPeriod, ExportId};
+use crate::money::{PRECISION, SCALE};
 use crate::scope::AccountScope;
 use crate::snapshot::Snapshot;
 use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
@@ -182,8 +183,14 @@ fn would_be_seen(snapshot: &Snapshot, excluded: Option<&BTreeSet<Option<AccountI
     })
 }
 
+/// A literal of the type that text columns have, so that no comparison casts a column.
 fn text(text: &str) -> Expr {
     lit(ScalarValue::Utf8View(Some(text.to_owned())))
+}
+
+/// No amount of money, of the type that amounts have.
+fn zero() -> Expr {
+    lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE))
 }
 
 fn payers_of(snapshot: &Snapshot) -> BTreeSet<Option<AccountId>> {

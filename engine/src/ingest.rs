@@ -229,18 +229,7 @@ impl Importer {
         let _guard = cancel.run_until_cancelled(lock.lock()).await.ok_or_else(cancelled)?;
         self.catalog.refresh().await?;
         let lease = self.catalog.lease();
-        let Some(entry) = lease.document.exports.get(export) else {
-            return Err(unknown_export(export));
-        };
-        let mut import = Import {
-            importer: self,
-            export: entry.clone(),
-            credential: credential_of(&lease, entry),
-            lease: &lease,
-            progress,
-            cancel,
-            reason,
-        };
+        let mut import = Import::of(self, &lease, export, (progress, cancel), reason)?;
         let periods = import.run().await?;
         if cancel.is_cancelled() {
             return Err(cancelled());
@@ -291,6 +280,29 @@ struct Import<'a> {
     progress: &'a dyn ImportProgress,
     cancel: &'a CancellationToken,
     reason: Reason,
+}
+
+impl<'a> Import<'a> {
+    /// The import of an export as the catalog has it. Error: `Missing` for an unknown one.
+    fn of(
+        importer: &'a Importer,
+        lease: &'a Lease,
+        export: &ExportId,
+        (progress, cancel): (&'a dyn ImportProgress, &'a CancellationToken),
+        reason: Reason,
+    ) -> Result<Self> {
+        let known = lease.document.exports.get(export);
+        let export = known.ok_or_else(|| unknown_export(export))?;
+        Ok(Self {
+            importer,
+            export: export.clone(),
+            credential: credential_of(lease, export),
+            lease,
+            progress,
+            cancel,
+            reason,
+        })
+    }
 }
 
 impl Import<'_> {
@@ -355,7 +367,7 @@ impl Import<'_> {
     }
 
     /// The published snapshots of the export.
-    fn snapshots(&self) -> impl Iterator<Item = (BillingPeriod, &Arc<Snapshot>)> {
+    fn snapshots(&self) -> impl DoubleEndedIterator<Item = (BillingPeriod, &Arc<Snapshot>)> {
         let periods = self.lease.snapshots.get(&self.export.id).into_iter().flatten();
         periods.map(|(period, snapshot)| (*period, snapshot))
     }

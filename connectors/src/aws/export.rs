@@ -265,7 +265,10 @@ impl ExportSource for AwsExportSource {
         }
         let root = self.root(location, credential).await?;
         let objects = root.list_all(&layout::periods_prefix(location), pages).await?;
-        Ok(objects.and_then(|objects| places::newest_manifests(location, &objects)))
+        match objects {
+            Some(objects) => places::newest_manifests(location, &objects).await,
+            None => Ok(None),
+        }
     }
 
     async fn open(&self, location: &ExportLocation, credential: &Credential) -> Result<Arc<dyn ObjectStore>> {

@@ -4,13 +4,13 @@
 //! is a plan over `costs`: it tells what visible rows say and nothing else. Whose commitment it is, its ARN says.
 
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions::expr_fn::split_part;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 
 use super::owners::AccountNames;
+use super::text;
 use crate::catalog::Lease;
 use crate::error::Result;
 use crate::execute::datafusion_error;
@@ -26,10 +26,6 @@ pub const SHARED_COMMITMENTS: &str = "shared_commitments";
 pub(crate) fn plan(lease: &Lease, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
     let costs = super::plan(lease, scope, files, &AccountNames::default())?;
     grouped(costs, scope).map_err(datafusion_error)
-}
-
-fn text(text: &str) -> Expr {
-    lit(ScalarValue::Utf8View(Some(text.to_owned())))
 }
 
 fn grouped(costs: LogicalPlan, scope: &AccountScope) -> DataFusionResult<LogicalPlan> {

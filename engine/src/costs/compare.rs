@@ -13,13 +13,12 @@ use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
-use super::mapping;
 use super::owners::AccountNames;
+use super::{mapping, zero};
 use crate::catalog::{Export, ExportKind, Lease};
 use crate::error::Result;
 use crate::execute::datafusion_error;
 use crate::money::function::MONEY;
-use crate::money::{PRECISION, SCALE};
 use crate::scope::AccountScope;
 use crate::table::{Audience, Files, SnapshotTable};
 
@@ -100,11 +99,10 @@ fn rows_of(export: &Export, side: Side, table: SnapshotTable) -> DataFusionResul
     let columns = mapping::expressions(scan.schema(), export, &AccountNames::default())?;
     let costs = scan.project(columns)?;
     let (one, none) = (lit(1_i64), lit(0_i64));
-    let nothing = lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE));
     let cost = col("billed_cost");
     let (from, to) = match side {
-        Side::From => ((one, cost), (none, nothing)),
-        Side::To => ((none, nothing), (one, cost)),
+        Side::From => ((one, cost), (none, zero())),
+        Side::To => ((none, zero()), (one, cost)),
     };
     costs
         .project(vec![
@@ -133,9 +131,8 @@ fn compared(sides: &[LogicalPlan; 2], level: Level, (from, to): (&Export, &Expor
         Level::Service => ("service", col("service_code")),
     };
     let count = |name: &str| cast(col(format!("{name}_sum")), DataType::Int64);
-    let nothing = || lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE));
     // NULL where no row has a cost.
-    let money = |name: &str| coalesce(vec![cast(col(format!("{name}_sum")), MONEY), nothing()]);
+    let money = |name: &str| coalesce(vec![cast(col(format!("{name}_sum")), MONEY), zero()]);
     let verdict = when(count("to_rows").eq(lit(0_i64)), text("only_in_from"))
         .when(count("from_rows").eq(lit(0_i64)), text("only_in_to"))
         .when(

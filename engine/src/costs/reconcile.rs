@@ -17,14 +17,14 @@ use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
-use super::Excluded;
 use super::owners::AccountNames;
+use super::{Excluded, text, zero};
 use crate::catalog::Lease;
 use crate::error::Result;
 use crate::execute::datafusion_error;
 use crate::id::{AccountId, BillingPeriod};
+use crate::money::Amount;
 use crate::money::function::MONEY;
-use crate::money::{Amount, PRECISION, SCALE};
 use crate::scope::AccountScope;
 use crate::snapshot::services::ServiceTotals;
 use crate::snapshot::{RowOwner, Snapshot};
@@ -219,14 +219,6 @@ fn sums_of(snapshot: &Snapshot, totals: Option<&ServiceTotals>) -> Vec<(RowOwner
     sums
 }
 
-fn text(text: &str) -> Expr {
-    lit(ScalarValue::Utf8View(Some(text.to_owned())))
-}
-
-fn nothing() -> Expr {
-    lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE))
-}
-
 /// Lines and totals, with what a look at `costs` gives.
 fn compared(
     costs: LogicalPlan,
@@ -335,8 +327,8 @@ fn live(costs: LogicalPlan, period: BillingPeriod) -> DataFusionResult<LogicalPl
         _ => none().alias(name),
     }));
     columns.extend(SUMS.map(|name| match name {
-        "cost_visible" => coalesce(vec![cast(col("live_cost"), MONEY), nothing()]).alias(name),
-        _ => nothing().alias(name),
+        "cost_visible" => coalesce(vec![cast(col("live_cost"), MONEY), zero()]).alias(name),
+        _ => zero().alias(name),
     }));
     LogicalPlanBuilder::new(costs)
         .filter(col("x_billing_period").eq(text(&period.to_string())))?

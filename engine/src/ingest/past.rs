@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pinned::Stop;
 use super::run::{Ending, ImportState};
-use super::{Import, ImportProgress, Importer, Reason, cancelled, credential_of, unknown_export};
+use super::{Import, ImportProgress, Importer, Reason, cancelled};
 use crate::catalog::{Change, ExportKind, PastDelivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, ExportId};
@@ -48,28 +48,10 @@ impl Importer {
         let _guard = cancel.run_until_cancelled(lock.lock()).await.ok_or_else(cancelled)?;
         self.catalog.refresh().await?;
         let lease = self.catalog.lease();
-        let entry = lease
-            .document
-            .exports
-            .get(export)
-            .ok_or_else(|| unknown_export(export))?;
-        let import = Import {
-            importer: self,
-            export: entry.clone(),
-            credential: credential_of(&lease, entry),
-            lease: &lease,
-            progress,
-            cancel,
-            reason: Reason::Call,
-        };
+        let import = Import::of(self, &lease, export, (progress, cancel), Reason::Call)?;
         let mut periods = Vec::new();
         // Newest first, as everywhere; one after the other, since each has its files read in parallel.
-        for current in lease
-            .snapshots
-            .get(export)
-            .into_iter()
-            .flat_map(|periods| periods.values().rev())
-        {
+        for (_, current) in import.snapshots().rev() {
             let mut outcome = PastOutcome::default();
             if let Err(error) = import.past_of(current, &mut outcome).await {
                 outcome.failed = Some(error);
@@ -154,12 +136,7 @@ impl Import<'_> {
     async fn past_delivery(&self, period: BillingPeriod, delivered: &DeliveredManifest) -> Result<(), Stop> {
         let recorder = &self.importer.recorder;
         let mut record = recorder.begin_past(&self.export.id, period, &delivered.key, Some(delivered));
-        self.step(&mut record, period, ImportState::Fetching).await;
-        let prepared = self
-            .cancel
-            .run_until_cancelled(self.prepare(period, delivered, &mut record, Which::Past))
-            .await
-            .unwrap_or_else(|| Err(Stop::Failed(cancelled())));
+        let prepared = self.prepare(period, delivered, &mut record, Which::Past).await;
         let published = match prepared {
             Ok(prepared) => {
                 record.run.set_snapshot(&prepared.snapshot);
@@ -204,10 +181,7 @@ impl Import<'_> {
             return Err(Error::new(ErrorKind::BrokenDelivery, message)
                 .with_hint("It was delivered before the export became what it is now, and stays out."));
         }
-        catalog.write_snapshot(snapshot).await?;
-        if let Some(services) = &prepared.services {
-            catalog.write_totals(services).await?;
-        }
+        prepared.write(catalog).await?;
         let change = Change::PutPast {
             export: self.export.id.clone(),
             period: snapshot.period,

@@ -19,7 +19,7 @@ use super::services::DeliveryServices;
 use super::survey::{Survey, survey};
 use super::totals::too_large;
 use super::{Import, PeriodEvent, PeriodOutcome, Reason, cancelled};
-use crate::catalog::{Change, Export, ExportKind, Lease, PastDelivery};
+use crate::catalog::{Catalog, Change, Export, ExportKind, Lease, PastDelivery};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, SnapshotId};
 use crate::money::PRECISION;
@@ -43,6 +43,17 @@ pub(super) struct Prepared {
     pub(super) snapshot: Snapshot,
     /// `None` if there would be too many lines.
     pub(super) services: Option<ServiceTotals>,
+}
+
+impl Prepared {
+    /// Writes the documents that a catalog version may name then.
+    pub(super) async fn write(&self, catalog: &Catalog) -> Result<()> {
+        catalog.write_snapshot(&self.snapshot).await?;
+        match &self.services {
+            Some(services) => catalog.write_totals(services).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the files of a delivery come to.
@@ -170,12 +181,7 @@ impl Import<'_> {
         let recorder = &self.importer.recorder;
         recorder.close_interrupted(&self.export.id, period).await;
         let mut record = recorder.begin(&self.export.id, Some(period), Some(delivered));
-        self.step(&mut record, period, ImportState::Fetching).await;
-        let prepared = self
-            .cancel
-            .run_until_cancelled(self.prepare(period, delivered, &mut record, Which::Latest))
-            .await
-            .unwrap_or_else(|| Err(Stop::Failed(cancelled())));
+        let prepared = self.prepare(period, delivered, &mut record, Which::Latest).await;
         // From here on nothing is cancelled: two small writes make it visible or leave everything as it was.
         let published = match prepared {
             Ok(prepared) => {
@@ -213,8 +219,22 @@ impl Import<'_> {
         }
     }
 
-    /// The delivery as a snapshot, if the manifest is the same after all reading.
+    /// The delivery as a snapshot, if the manifest is the same after all reading. Ends when the import is cancelled.
     pub(super) async fn prepare(
+        &self,
+        period: BillingPeriod,
+        delivered: &DeliveredManifest,
+        record: &mut Record,
+        which: Which,
+    ) -> Result<Prepared, Stop> {
+        self.step(record, period, ImportState::Fetching).await;
+        self.cancel
+            .run_until_cancelled(self.prepare_once(period, delivered, record, which))
+            .await
+            .unwrap_or_else(|| Err(Stop::Failed(cancelled())))
+    }
+
+    async fn prepare_once(
         &self,
         period: BillingPeriod,
         delivered: &DeliveredManifest,
@@ -386,7 +406,8 @@ impl Import<'_> {
     }
 
     /// Writes and publishes the snapshot, unless the newest catalog already has this delivery or a newer one.
-    async fn publish(&self, Prepared { snapshot, services }: Prepared) -> Result<Publication> {
+    async fn publish(&self, prepared: Prepared) -> Result<Publication> {
+        let snapshot = &prepared.snapshot;
         let catalog = &self.importer.catalog;
         let _guard = self.importer.publishing.lock().await;
         catalog.refresh().await?;
@@ -408,13 +429,11 @@ impl Import<'_> {
         for (period, other) in others {
             let (here, there) = (snapshot.period.to_string(), period.to_string());
             check_against(&snapshot.columns, &other.columns, &here, &there)?;
-            check_apart(&snapshot, other)?;
+            check_apart(snapshot, other)?;
         }
-        let mut changes: Vec<Change> = kind_change(known, periods, &snapshot)?.into_iter().collect();
-        catalog.write_snapshot(&snapshot).await?;
-        if let Some(services) = &services {
-            catalog.write_totals(services).await?;
-        }
+        let mut changes: Vec<Change> = kind_change(known, periods, snapshot)?.into_iter().collect();
+        prepared.write(catalog).await?;
+        let snapshot = prepared.snapshot;
         changes.extend(now_there.map(|former| Change::PutPast {
             export: id.clone(),
             period: snapshot.period,

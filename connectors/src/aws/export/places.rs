@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use farthing_engine::error::Result;
 use farthing_engine::id::BillingPeriod;
 use farthing_engine::port::{DeliveryLayout, ExportLocation, ListedManifest};
@@ -45,27 +46,55 @@ fn arrange(location: &ExportLocation, mut listed: Vec<String>) -> (Places, Vec<S
     }
 }
 
+/// Who tells what folders there are.
+#[async_trait]
+pub(super) trait Folders: Sync {
+    /// The folders directly below a prefix, with a slash at the end.
+    async fn below(&self, prefix: &str) -> Result<Vec<String>>;
+}
+
+#[async_trait]
+impl Folders for dyn DeliveryRoot + '_ {
+    async fn below(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.list(prefix).await?.folders)
+    }
+}
+
+/// The manifests among listed objects, by their folders.
+struct Manifests<'a>(BTreeMap<&'a str, Vec<&'a ListedObject>>);
+
+#[async_trait]
+impl Folders for Manifests<'_> {
+    async fn below(&self, prefix: &str) -> Result<Vec<String>> {
+        let names = self
+            .0
+            .keys()
+            .filter_map(|folder| folder.strip_prefix(prefix)?.split_once('/'));
+        let mut folders: Vec<String> = names.map(|(name, _)| format!("{prefix}{name}/")).collect();
+        folders.dedup();
+        Ok(folders)
+    }
+}
+
 /// Finds the folders of the periods that are delivered in the location's layout. One request, and one more for each version
 /// of the carbon model, or for each year of a legacy report of which only the Athena folders are there.
-pub(super) async fn find(root: &dyn DeliveryRoot, location: &ExportLocation) -> Result<Places> {
-    let listed = root.list(&layout::periods_prefix(location)).await?.folders;
+pub(super) async fn find<F: Folders + ?Sized>(root: &F, location: &ExportLocation) -> Result<Places> {
+    let listed = root.below(&layout::periods_prefix(location)).await?;
     let athena = layout::athena_prefix(location);
     let with_athena = location.layout == DeliveryLayout::LegacyReport && listed.contains(&athena);
     let (mut places, models) = arrange(location, listed);
-    if !models.is_empty() {
-        places.moving = true;
-    }
+    places.moving |= !models.is_empty();
     for model in models {
-        let (months, _) = arrange(location, root.list(&model).await?.folders);
+        let (months, _) = arrange(location, root.below(&model).await?);
         for (period, folders) in months.folders {
             places.folders.entry(period).or_default().extend(folders);
         }
     }
     // AWS writes the manifest to both places; a copy of the data alone has one of them.
     if with_athena && places.folders.is_empty() {
-        let years = root.list(&athena).await?.folders;
+        let years = root.below(&athena).await?;
         for year in years.into_iter().filter(|folder| layout::is_year_folder(folder)) {
-            for month in root.list(&year).await?.folders {
+            for month in root.below(&year).await? {
                 if let Some(period) = layout::period_of_athena_folder(&month) {
                     places.folders.entry(period).or_default().push(month);
                 }
@@ -77,10 +106,10 @@ pub(super) async fn find(root: &dyn DeliveryRoot, location: &ExportLocation) -> 
 
 /// The newest manifest of each period among all objects below [`layout::periods_prefix`]; periods whose manifests say no
 /// ETag make it `None`.
-pub(super) fn newest_manifests(
+pub(super) async fn newest_manifests(
     location: &ExportLocation,
     objects: &[ListedObject],
-) -> Option<BTreeMap<BillingPeriod, ListedManifest>> {
+) -> Result<Option<BTreeMap<BillingPeriod, ListedManifest>>> {
     let mut by_folder: BTreeMap<&str, Vec<&ListedObject>> = BTreeMap::new();
     for object in objects {
         if let Some(slash) = object.key.rfind('/')
@@ -89,60 +118,21 @@ pub(super) fn newest_manifests(
             by_folder.entry(&object.key[..=slash]).or_default().push(object);
         }
     }
-    let prefix = layout::periods_prefix(location);
-    let athena = layout::athena_prefix(location);
-    let mut folders = Vec::new();
-    let mut in_models: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut in_athena: BTreeMap<BillingPeriod, String> = BTreeMap::new();
-    for folder in by_folder.keys() {
-        let Some(below) = folder.strip_prefix(prefix.as_str()) else {
-            continue;
-        };
-        let deep = below.trim_end_matches('/').matches('/').count();
-        match deep {
-            0 => folders.push((*folder).to_owned()),
-            1 => {
-                let model = below.split_once('/').map_or("", |(model, _)| model);
-                in_models
-                    .entry(format!("{prefix}{model}/"))
-                    .or_default()
-                    .push((*folder).to_owned());
-            }
-            2 if folder.starts_with(&athena) => {
-                if let Some(period) = layout::period_of_athena_folder(folder) {
-                    in_athena.insert(period, (*folder).to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    let above: Vec<String> = folders.into_iter().chain(in_models.keys().cloned()).collect();
-    let (mut places, models) = arrange(location, above);
-    for model in models {
-        let (months, _) = arrange(location, in_models.remove(&model).unwrap_or_default());
-        for (period, folders) in months.folders {
-            places.folders.entry(period).or_default().extend(folders);
-        }
-    }
-    if location.layout == DeliveryLayout::LegacyReport && places.folders.is_empty() {
-        places.folders = in_athena
-            .into_iter()
-            .map(|(period, folder)| (period, vec![folder]))
-            .collect();
-    }
+    let manifests = Manifests(by_folder);
+    let places = find(&manifests, location).await?;
     let mut found = BTreeMap::new();
     for (period, folders) in places.folders {
         let newest = folders.iter().find_map(|folder| {
-            let objects = by_folder.get(folder.as_str())?;
+            let objects = manifests.0.get(folder.as_str())?;
             layout::choose_manifest(location, folder, objects.iter().copied())
         });
         if let Some(manifest) = newest {
-            let listed = ListedManifest {
-                key: manifest.key.clone(),
-                e_tag: manifest.e_tag.clone()?,
+            let Some(e_tag) = manifest.e_tag.clone() else {
+                return Ok(None);
             };
-            found.insert(period, listed);
+            let key = manifest.key.clone();
+            found.insert(period, ListedManifest { key, e_tag });
         }
     }
-    Some(found)
+    Ok(Some(found))
 }

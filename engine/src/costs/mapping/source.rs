@@ -6,6 +6,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::functions::expr_fn::{coalesce, get_field, nullif, strpos};
 use datafusion::logical_expr::{Expr, cast, col, lit, when};
 
+use super::super::{text, zero};
 use super::CostType;
 use super::gather::gather_map;
 use crate::catalog::Export;
@@ -420,15 +421,6 @@ impl<'a> Sources<'a> {
 pub(super) fn null(r#type: CostType) -> Expr {
     let null = ScalarValue::try_from(&r#type.arrow()).unwrap_or(ScalarValue::Null);
     lit(null)
-}
-
-/// A literal of the type that text columns have, so that no comparison casts a column.
-fn text(text: &str) -> Expr {
-    lit(ScalarValue::Utf8View(Some(text.to_owned())))
-}
-
-fn zero() -> Expr {
-    lit(ScalarValue::Decimal128(Some(0), PRECISION, SCALE))
 }
 
 /// The sum of two amounts of which one may be absent; NULL where both are.

@@ -41,7 +41,7 @@ async fn check_listing(source: &AwsExportSource, folder: &FilePath, location: &E
     objects_of(folder, folder, &mut objects);
     let prefix = layout::periods_prefix(location);
     objects.retain(|object| object.key.starts_with(&prefix));
-    let listed = places::newest_manifests(location, &objects).unwrap();
+    let listed = places::newest_manifests(location, &objects).await.unwrap().unwrap();
     let listed: Vec<(String, String)> = listed
         .into_iter()
         .map(|(period, manifest)| (period.to_string(), manifest.key))
