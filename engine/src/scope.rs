@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::format::AccountColumns;
 use crate::id::AccountId;
 use crate::principal::{Grant, Principal};
-use crate::snapshot::RowOwner;
+use crate::snapshot::{RowOwner, Snapshot};
 
 /// How many account ids a plan prints before it only counts them.
 const PRINTED_ACCOUNTS: usize = 20;
@@ -39,6 +39,17 @@ impl AccountScope {
             Grant::Accounts(granted) => connected.filter(|id| granted.contains(id)).collect(),
         };
         Self(Arc::new(visible))
+    }
+
+    /// Every account that owns a row of the snapshot, connected or not: all its rows but those of nobody are seen.
+    ///
+    /// For files and totals that the engine makes of a whole snapshot and that keep whose each row is. It is safe because it
+    /// is never given to a statement: only [`crate::session::SessionBuilder`]'s internal sessions take it, which run plans of
+    /// the engine's own and have no way to a client.
+    pub(crate) fn of_snapshot(snapshot: &Snapshot) -> Self {
+        let owners = snapshot.files.iter().flat_map(|file| &file.owners);
+        let accounts = owners.filter_map(|totals| totals.owner.usage_account.or(totals.owner.payer));
+        Self(Arc::new(accounts.collect()))
     }
 
     /// The accounts.

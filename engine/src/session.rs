@@ -8,6 +8,7 @@ mod checked;
 mod cooperate;
 mod currency;
 mod functions;
+mod internal;
 mod names;
 
 mod optimizer;
@@ -141,20 +142,32 @@ impl SessionBuilder {
     /// A session for statements of `principal` in the catalog version of `lease`. Makes no request.
     pub async fn bind(&self, lease: Lease, principal: &Principal, settings: &QuerySettings) -> Result<BoundSession> {
         let scope = AccountScope::of(&lease, principal);
-        let owners = self.owners.of(&lease);
+        let currencies = CurrencyRule::needed(self.owners.of(&lease).currencies(&scope));
         let view = SystemView {
             lease,
             principal: principal.clone(),
-            scope: scope.clone(),
+            scope,
             archive: Arc::clone(&self.archive),
             now: settings.now,
         };
+        self.session(view, settings, currencies)
+    }
+
+    /// The session of what `view` shows.
+    fn session(
+        &self,
+        view: SystemView,
+        settings: &QuerySettings,
+        currencies: Option<CurrencyRule>,
+    ) -> Result<BoundSession> {
+        let scope = view.scope.clone();
+        let owners = self.owners.of(&view.lease);
         let names = Arc::new(names::Names {
             view,
             files: self.files.clone(),
             system: Arc::clone(&self.system),
             search_path: settings.search_path.clone(),
-            owners: Arc::clone(&owners),
+            owners,
             further: None,
             recall: Arc::new(functions::Recall::new(Arc::clone(&self.archive))),
         });
@@ -171,7 +184,7 @@ impl SessionBuilder {
         config.options_mut().execution.time_zone = Some(settings.time_zone.clone());
         let mut rules = self.template.physical_optimizers().to_vec();
         let mut analyzer = self.template.analyzer().rules.clone();
-        if let Some(rule) = CurrencyRule::needed(owners.currencies(&scope)) {
+        if let Some(rule) = currencies {
             // Last: what it adds has its types already.
             analyzer.push(Arc::new(rule));
         }

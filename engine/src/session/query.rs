@@ -64,7 +64,7 @@ pub(super) async fn plan(session: &BoundSession, mut statement: Statement) -> Da
     bind(session.clone(), plan)
 }
 
-fn bind(session: BoundSession, plan: LogicalPlan) -> DataFusionResult<BoundQuery> {
+pub(super) fn bind(session: BoundSession, plan: LogicalPlan) -> DataFusionResult<BoundQuery> {
     let explains = matches!(plan, LogicalPlan::Explain(_));
     let analyzed = !explains && plan.get_parameter_names()?.is_empty();
     let plan = if analyzed {
