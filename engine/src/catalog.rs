@@ -35,7 +35,7 @@ const KEPT_DOCUMENTS: u64 = 1_000;
 const PUBLISH_TRIES: usize = 32;
 
 /// One catalog version with its snapshots in memory. Immutable.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CatalogState {
     /// The document.
     pub document: CatalogDocument,

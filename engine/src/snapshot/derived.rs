@@ -102,9 +102,10 @@ pub struct Rollup {
 }
 
 impl Rollup {
-    /// The column of this name.
+    /// The column of this name, or the one that holds the same.
     pub fn column(&self, name: &str) -> Option<&RollupColumn> {
-        self.columns.iter().find(|column| column.name == name)
+        let mut columns = self.columns.iter();
+        columns.find(|column| column.name == name || column.also.iter().any(|also| also == name))
     }
 }
 
@@ -114,6 +115,9 @@ pub struct RollupColumn {
     /// Its name: that of the delivered column, [`COSTS_PREFIX`] and the name of a column of `costs`, [`EXACT_PREFIX`] and the
     /// name of a delivered column of numbers, or [`ROWS`].
     pub name: String,
+    /// Other names of what it holds, of the same forms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Its type.
     pub r#type: ColumnType,
     /// What it is good for.
