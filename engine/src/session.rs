@@ -15,6 +15,7 @@ mod optimizer;
 mod query;
 mod safe_first;
 mod sum_of_sums;
+mod switch;
 mod tagged;
 
 use std::path::Path;
@@ -64,6 +65,7 @@ use crate::store::ExportStores;
 use crate::system::{SystemTable, SystemView};
 use crate::table::{EXPORT_SCHEME, Files, FooterCache};
 pub use query::BoundQuery;
+pub use switch::Switch;
 
 /// The name of the database.
 pub const CATALOG: &str = "farthing";
@@ -85,6 +87,8 @@ pub struct QuerySettings {
     pub statement_timeout: Duration,
     /// Schemas that unqualified names are looked up in, in order.
     pub search_path: Vec<String>,
+    /// Whether a rollup may answer for the rows that it sums up.
+    pub rollup: Switch,
     /// What `now()` is for the whole statement.
     pub now: DateTime<Utc>,
 }
@@ -97,6 +101,7 @@ impl QuerySettings {
             target_partitions: limits.query_slots,
             statement_timeout: limits.statement_timeout,
             search_path: vec!["public".to_owned()],
+            rollup: Switch::On,
             now,
         }
     }

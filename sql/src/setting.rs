@@ -100,6 +100,13 @@ pub(crate) static SETTINGS: &[Setting] = &[
         values: Values::Text,
     },
     Setting {
+        name: "farthing.rollup",
+        default: "on",
+        about: "Whether rollups answer for the rows that they sum up; rows are the same either way.",
+        reported: false,
+        values: BOOLEAN,
+    },
+    Setting {
         name: "farthing.threads",
         default: "0",
         about: "Partitions that a statement is run in; 0 is one for each core.",

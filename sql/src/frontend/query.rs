@@ -13,7 +13,7 @@ use farthing_engine::catalog::Lease;
 use farthing_engine::execute::RowStream;
 use farthing_engine::ingest::{ImportProgress, PeriodEvent};
 use farthing_engine::principal::Role;
-use farthing_engine::session::{BoundSession, QuerySettings};
+use farthing_engine::session::{BoundSession, QuerySettings, Switch};
 use farthing_engine::{Error, ErrorKind, Result};
 use futures::{StreamExt, stream};
 
@@ -68,6 +68,7 @@ impl Frontend {
                 limit.min(Duration::from_millis(asked))
             },
             search_path,
+            rollup: Switch::of_value(&state.value("farthing.rollup")),
             now: self.0.clock.now(),
         })
     }
