@@ -327,21 +327,25 @@ async fn load_derived(
     document: &CatalogDocument,
     former: Option<&CatalogState>,
 ) -> BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Derived>>> {
-    let named = document.derived.iter();
-    let named = named.flat_map(|(export, periods)| periods.iter().map(move |(period, made)| (export, *period, made)));
+    let mut named: Vec<(ExportId, BillingPeriod, DerivedRef)> = Vec::new();
+    for (export, periods) in &document.derived {
+        named.extend(
+            periods
+                .iter()
+                .map(|(period, made)| (export.clone(), *period, made.clone())),
+        );
+    }
     let mut loaded = stream::iter(named)
         .map(|(export, period, made)| async move {
             let known = former
-                .and_then(|state| state.derived.get(export)?.get(&period))
+                .and_then(|state| state.derived.get(&export)?.get(&period))
                 .filter(|known| known.id == made.id);
             if let Some(known) = known {
-                return Some((export.clone(), period, Arc::clone(known)));
+                return Some((export, period, Arc::clone(known)));
             }
-            let path = derived_path(export, period, &made.of, &made.id);
+            let path = derived_path(&export, period, &made.of, &made.id);
             match read_json::<Derived>(store, &path).await {
-                Ok(read) if read.format_version == derived::FORMAT_VERSION => {
-                    Some((export.clone(), period, Arc::new(read)))
-                }
+                Ok(read) if read.format_version == derived::FORMAT_VERSION => Some((export, period, Arc::new(read))),
                 Ok(_) => None,
                 Err(error) => {
                     tracing::warn!(%path, %error, "what was made of a snapshot cannot be read and is made again");

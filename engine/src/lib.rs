@@ -7,6 +7,7 @@
 pub mod account;
 pub mod catalog;
 pub mod costs;
+pub mod derive;
 pub mod error;
 pub mod execute;
 pub mod format;
@@ -18,6 +19,7 @@ pub mod money;
 pub mod port;
 pub mod principal;
 pub mod resource;
+pub mod rollup;
 pub mod scope;
 pub mod secret;
 pub mod session;

@@ -37,6 +37,8 @@ pub struct Limits {
     pub history_entries: usize,
     /// Past deliveries kept of each month of an export.
     pub past_deliveries: usize,
+    /// Rows of one rollup of one month.
+    pub rollup_rows: usize,
 }
 
 impl Limits {
@@ -60,6 +62,7 @@ impl Limits {
             aws_call_timeout: Duration::from_secs(30),
             history_entries: 10_000,
             past_deliveries: 30,
+            rollup_rows: 500_000,
         }
     }
 }
@@ -149,6 +152,12 @@ impl Limits {
                 self.query_slots as u64,
                 "statements",
                 "Statements that run at the same time.",
+            ),
+            entry(
+                "rollup_rows",
+                self.rollup_rows as u64,
+                "rows",
+                "Rows of one rollup of one month; a finer one is not made.",
             ),
             entry(
                 "snapshot_files",

@@ -11,5 +11,6 @@ pub mod build;
 pub mod columns;
 mod intern;
 mod level;
+mod owner;
 pub mod plan;
 pub mod store;

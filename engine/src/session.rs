@@ -13,6 +13,7 @@ mod names;
 
 mod optimizer;
 mod query;
+mod rollup;
 mod safe_first;
 mod sum_of_sums;
 mod switch;
@@ -197,6 +198,10 @@ impl SessionBuilder {
         let mut state = builder
             .with_config(config)
             .with_analyzer_rules(analyzer)
+            .with_optimizer_rules(match settings.rollup {
+                Switch::On => self.template.optimizers().to_vec(),
+                Switch::Off => optimizer::rules(Switch::Off),
+            })
             .with_catalog_list(Arc::new(names::OneCatalog(Arc::clone(&names))))
             .with_physical_optimizer_rules(rules)
             .build();
@@ -289,7 +294,7 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(SessionStateDefaults::default_table_functions())
-        .with_optimizer_rules(optimizer::rules())
+        .with_optimizer_rules(optimizer::rules(Switch::On))
         .with_physical_optimizer_rules(physical_rules())
         .build()
 }

@@ -25,7 +25,8 @@ use crate::error::Result;
 use crate::format::AccountColumns;
 use crate::id::BillingPeriod;
 use crate::scope::AccountScope;
-use crate::snapshot::Snapshot;
+use crate::snapshot::derived::{Level, Rollup};
+use crate::snapshot::{Form, Snapshot, SnapshotColumn};
 use crate::store::ExportStores;
 pub use reader::FooterCache;
 pub(crate) use scan::EXPORT_SCHEME;
@@ -72,6 +73,8 @@ pub struct SnapshotTable {
     columns: schema::Columns,
     /// Months whose snapshot cannot be read any more.
     lost: BTreeSet<BillingPeriod>,
+    /// Which rollup its rows are of, if they are no delivered ones.
+    rollup: Option<Level>,
 }
 
 impl SnapshotTable {
@@ -94,7 +97,98 @@ impl SnapshotTable {
             files,
             columns,
             lost: BTreeSet::new(),
+            rollup: None,
         })
+    }
+
+    /// The rollups of one level of some of this table's snapshots, with these of their columns, and the account columns.
+    pub(crate) fn rolled_up(
+        &self,
+        rollups: &[(&Snapshot, &Rollup)],
+        level: Level,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let accounts = self.accounts();
+        let owner = |name: &str| accounts.names().any(|account| account == name);
+        let snapshots = rollups.iter().map(|(base, rollup)| {
+            let columns = rollup
+                .columns
+                .iter()
+                .filter(|column| wanted(&column.name) || owner(&column.name));
+            Arc::new(Snapshot {
+                format_version: base.format_version,
+                id: base.id.clone(),
+                export: base.export.clone(),
+                period: base.period,
+                form: Form::Stored,
+                manifest_key: base.manifest_key.clone(),
+                manifest_e_tag: base.manifest_e_tag.clone(),
+                delivered_at: base.delivered_at,
+                execution_id: base.execution_id.clone(),
+                columns: columns
+                    .map(|column| SnapshotColumn {
+                        name: column.name.clone(),
+                        r#type: column.r#type,
+                    })
+                    .collect(),
+                has_net_costs: base.has_net_costs,
+                listed: base.listed,
+                data_through: base.data_through,
+                files: vec![rollup.file.clone()],
+            })
+        });
+        let table = Self::try_new(
+            Arc::clone(&self.lease),
+            self.export.clone(),
+            snapshots.collect(),
+            self.scope.clone(),
+            self.files.clone(),
+            Audience::Statement,
+        )?;
+        Ok(Self {
+            rollup: Some(level),
+            ..table
+        })
+    }
+
+    /// The same table with those of its snapshots that are `kept`. Its columns stay as they are.
+    pub(crate) fn with_snapshots(&self, kept: impl Fn(&Snapshot) -> bool) -> Self {
+        let snapshots = self.snapshots.iter().filter(|snapshot| kept(snapshot));
+        Self {
+            lease: Arc::clone(&self.lease),
+            export: self.export.clone(),
+            snapshots: snapshots.cloned().collect(),
+            scope: self.scope.clone(),
+            files: self.files.clone(),
+            columns: self.columns.clone(),
+            lost: self.lost.clone(),
+            rollup: self.rollup,
+        }
+    }
+
+    /// Its snapshots.
+    pub(crate) fn snapshots(&self) -> &[Arc<Snapshot>] {
+        &self.snapshots
+    }
+
+    /// The catalog version that it is of.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The export.
+    pub(crate) fn export(&self) -> &Export {
+        &self.export
+    }
+
+    /// Whether its rows are those of a rollup.
+    pub(crate) fn is_rollup(&self) -> bool {
+        self.rollup.is_some()
+    }
+
+    /// Whether a snapshot of it cannot be read.
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     /// The columns that say whose its rows are.

@@ -381,11 +381,17 @@ impl CatalogDocument {
                     .or_default()
                     .insert(*period, snapshot.clone());
                 let derived = self.derived.get_mut(export);
-                if let Some(periods) = derived.filter(|periods| periods.get(period).is_some_and(|made| made.of != *snapshot)) {
+                if let Some(periods) =
+                    derived.filter(|periods| periods.get(period).is_some_and(|made| made.of != *snapshot))
+                {
                     periods.remove(period);
                 }
             }
-            Change::PutDerived { export, period, derived } => {
+            Change::PutDerived {
+                export,
+                period,
+                derived,
+            } => {
                 let current = self.snapshots.get(export).and_then(|periods| periods.get(period));
                 if current == Some(&derived.of) {
                     let periods = self.derived.entry(export.clone()).or_default();

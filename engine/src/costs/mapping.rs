@@ -80,7 +80,7 @@ pub fn schema() -> SchemaRef {
 
 /// The projection that makes `costs` of one export's rows.
 /// `names` has the names of accounts for rows that have none.
-pub(super) fn expressions(
+pub(crate) fn expressions(
     export_columns: &DFSchema,
     export: &Export,
     names: &AccountNames,

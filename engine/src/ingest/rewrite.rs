@@ -23,7 +23,7 @@ pub(super) fn folder_of(export: &ExportId) -> Path {
 }
 
 /// Where those of one snapshot lie.
-pub(super) fn folder(export: &ExportId, period: BillingPeriod, snapshot: &SnapshotId) -> Path {
+pub(crate) fn folder(export: &ExportId, period: BillingPeriod, snapshot: &SnapshotId) -> Path {
     folder_of(export).join(period.to_string()).join(snapshot.as_str())
 }
 

@@ -5,9 +5,8 @@
 //! come to too many rows to be worth anything is given up as soon as that shows, and what it has is handed down.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, RecordBatch};
 use arrow::datatypes::{Decimal128Type, TimestampMillisecondType};
 use datafusion::common::hash_utils::RandomState;
 
@@ -139,7 +138,10 @@ impl Builder {
         let mut column = self.dimensions.len();
         let mut next = || {
             column += 1;
-            batch.columns().get(column - 1).ok_or_else(|| Error::defect("a rollup lacks a column"))
+            batch
+                .columns()
+                .get(column - 1)
+                .ok_or_else(|| Error::defect("a rollup lacks a column"))
         };
         let starts: &ArrayRef = next()?;
         let starts = starts
@@ -157,7 +159,8 @@ impl Builder {
         let sums: Vec<Decimal128Array> = (0..self.sums)
             .map(|_| {
                 let sums = next()?.as_primitive_opt::<Decimal128Type>();
-                sums.cloned().ok_or_else(|| Error::defect("a rollup's sums are no decimals"))
+                sums.cloned()
+                    .ok_or_else(|| Error::defect("a rollup's sums are no decimals"))
             })
             .collect::<Result<_>>()?;
         let (days, months) = (self.cut(starts, Grain::Day)?, self.cut(starts, Grain::Month)?);
@@ -363,14 +366,19 @@ impl Builder {
     pub fn finish(mut self) -> Built {
         // From fine to coarse, each level from the smallest one that has all it takes.
         for level in [Level::MonthResource, Level::Day, Level::DayOverview, Level::Month] {
-            if self.open.contains_key(&level) || self.given_up.contains(&level) || level.has_resource() && !self.has_resource {
+            if self.open.contains_key(&level)
+                || self.given_up.contains(&level)
+                || level.has_resource() && !self.has_resource
+            {
                 continue;
             }
             let finer = self.open.iter().filter(|(finer, _)| coarser_of(**finer, level));
             let Some(finer) = finer.min_by_key(|(_, sums)| sums.keys.len()).map(|(finer, _)| *finer) else {
                 continue;
             };
-            let Some(source) = self.open.remove(&finer) else { continue };
+            let Some(source) = self.open.remove(&finer) else {
+                continue;
+            };
             let made = self.coarsened(&source, level);
             self.open.insert(finer, source);
             if made.keys.len() <= self.most {
@@ -407,6 +415,7 @@ fn coarser_than(level: Level) -> &'static [Level] {
 
 /// Whether a level can be summed from a finer one.
 fn coarser_of(finer: Level, level: Level) -> bool {
-    coarser_than(finer).iter().any(|coarser| *coarser == level || coarser_of(*coarser, level))
+    coarser_than(finer)
+        .iter()
+        .any(|coarser| *coarser == level || coarser_of(*coarser, level))
 }
-

@@ -26,7 +26,7 @@ pub(super) struct Columns {
 pub(super) const OWN_DIMENSIONS: &[&str] = &["consumed_unit", "commitment_discount_status"];
 
 /// Columns of `costs` that are summed besides the amounts.
-pub(super) const QUANTITIES: &[&str] = &["consumed_quantity", "pricing_quantity"];
+pub(crate) const QUANTITIES: &[&str] = &["consumed_quantity", "pricing_quantity"];
 
 static COST_AND_USAGE: Columns = Columns {
     dimensions: &[
@@ -165,7 +165,10 @@ impl Columns {
     pub fn dimensions_of<'a>(&self, snapshot: &'a Snapshot) -> Vec<(&'a str, bool)> {
         let place = |name: &str| self.dimensions.iter().position(|known| *known == name);
         let prefixed = |name: &str| self.prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let text = snapshot.columns.iter().filter(|column| column.r#type == ColumnType::Text);
+        let text = snapshot
+            .columns
+            .iter()
+            .filter(|column| column.r#type == ColumnType::Text);
         text.filter_map(|column| match place(&column.name) {
             Some(place) => Some((column.name.as_str(), place < self.overview)),
             None => prefixed(&column.name).then_some((column.name.as_str(), false)),
@@ -176,12 +179,17 @@ impl Columns {
 
 /// The columns of numbers that can be summed: amounts and quantities, and no rates.
 pub(super) fn summed(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
-    let rates = ["_rate", "_ratio", "_factor", "UnitPrice"];
-    let numbers = snapshot.columns.iter().filter(move |column| {
+    let numbers = snapshot.columns.iter().filter(|column| {
         let number = matches!(column.r#type, ColumnType::Double | ColumnType::Decimal);
-        number && !rates.iter().any(|end| column.name.ends_with(end))
+        number && is_summed(&column.name)
     });
     numbers.map(|column| column.name.as_str())
+}
+
+/// Whether a column of numbers of this name holds amounts or quantities, and no rates.
+pub(crate) fn is_summed(name: &str) -> bool {
+    let rates = ["_rate", "_ratio", "_factor", "UnitPrice"];
+    !rates.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether the snapshot has a column of this name and type.

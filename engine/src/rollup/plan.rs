@@ -71,11 +71,19 @@ pub fn reading(
             read.push(expr);
         }
     }
-    for name in columns.instants.iter().filter(|name| has(snapshot, name, ColumnType::Timestamp)) {
+    for name in columns
+        .instants
+        .iter()
+        .filter(|name| has(snapshot, name, ColumnType::Timestamp))
+    {
         dimensions.push(Dimension::new(*name, Kind::Instant, true));
         read.push(delivered(name));
     }
-    for name in columns.maps.iter().filter(|name| has(snapshot, name, ColumnType::TextMap)) {
+    for name in columns
+        .maps
+        .iter()
+        .filter(|name| has(snapshot, name, ColumnType::TextMap))
+    {
         dimensions.push(Dimension::new(*name, Kind::Map, false));
         read.push(delivered(name));
     }
@@ -83,9 +91,9 @@ pub fn reading(
     let resource = has(snapshot, columns.resource, ColumnType::Text).then_some(columns.resource);
     read.extend(resource.map(delivered));
     let mut sums: Vec<(Sum, Expr)> = Vec::new();
-    let amounts = mapping::COLUMNS.iter().filter(|column| {
-        column.r#type == CostType::Money && !column.name.ends_with("_unit_price")
-    });
+    let amounts = mapping::COLUMNS
+        .iter()
+        .filter(|column| column.r#type == CostType::Money && !column.name.ends_with("_unit_price"));
     let amounts = amounts.filter_map(|column| Some((format!("{COSTS_PREFIX}{}", column.name), costs_of(column.name)?)));
     let quantities = QUANTITIES.iter().filter_map(|name| {
         let quantity = costs_of(name)?;
@@ -101,7 +109,10 @@ pub fn reading(
     let (sums, exprs): (Vec<Sum>, Vec<Expr>) = sums.into_iter().unzip();
     read.extend(exprs);
     let builder = Builder::new(dimensions, resource.is_some(), sums.len(), most);
-    let read = read.into_iter().enumerate().map(|(n, expr)| expr.alias(format!("c{n}")));
+    let read = read
+        .into_iter()
+        .enumerate()
+        .map(|(n, expr)| expr.alias(format!("c{n}")));
     let plan = scan.project(read.collect::<Vec<_>>())?.build()?;
     Ok(Some(Reading {
         plan,

@@ -18,10 +18,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use super::build::{Built, Dimension};
 use super::intern::{Entries, Values};
 use super::level::Sums;
+use super::owner::Owners;
 use super::plan::Sum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::AccountColumns;
-use crate::id::AccountId;
 use crate::money::{PRECISION, SCALE};
 use crate::snapshot::derived::{Grain, Level, ROWS, Role, Rollup, RollupColumn};
 use crate::snapshot::{ColumnType, OwnerTotals, PinnedFile, RowOwner};
@@ -188,46 +188,15 @@ fn described(built: &Built, level: Level, sums: &Sums, naming: &Naming<'_>) -> V
 
 /// The groups in the order of the file, and how many each owner has: those of one account lie together.
 fn ordered(built: &Built, sums: &Sums, accounts: AccountColumns) -> Result<(Vec<usize>, Vec<OwnerTotals>)> {
-    let place = |name: Option<&str>| built.dimensions.iter().position(|dimension| Some(dimension.name.as_str()) == name);
-    let (usage, payer) = (place(Some(accounts.usage)), place(accounts.payer));
-    let text = |tuple: u32, place: Option<usize>| -> &str {
-        let Some(place) = place else { return "" };
-        let number = built.tuples[tuple as usize][place];
-        match &built.dimensions[place].values {
-            Values::Text { values, .. } => number
-                .checked_sub(1)
-                .and_then(|at| values.get(at as usize))
-                .map_or("", |text| text.trim()),
-            _ => "",
-        }
-    };
-    if usage.is_none_or(|place| built.dimensions[place].left_out)
-        || payer.is_some_and(|place| built.dimensions[place].left_out)
-    {
-        // Whose a row is, every rollup has to say.
-        return Err(Error::new(ErrorKind::Limit, "a month has more accounts than rollups are made of"));
-    }
+    let owners = Owners::of(built, accounts)?;
     let mut order: Vec<usize> = (0..sums.keys.len()).collect();
     order.sort_by_cached_key(|group| {
         let key = &sums.keys[*group];
-        (text(key.tuple, usage), key.start, key.tuple, key.resource)
+        (owners.usage_text(key.tuple), key.start, key.tuple, key.resource)
     });
     let mut counted: BTreeMap<RowOwner, u64> = BTreeMap::new();
-    let mut known: HashMap<u32, RowOwner> = HashMap::new();
     for key in &sums.keys {
-        let owner = match known.get(&key.tuple) {
-            Some(owner) => *owner,
-            None => {
-                let account = |text: &str| (!text.is_empty()).then(|| AccountId::delivered(text)).transpose();
-                let owner = RowOwner {
-                    usage_account: account(text(key.tuple, usage))?,
-                    payer: account(text(key.tuple, payer))?,
-                };
-                known.insert(key.tuple, owner);
-                owner
-            }
-        };
-        *counted.entry(owner).or_default() += 1;
+        *counted.entry(owners.owner(key.tuple)?).or_default() += 1;
     }
     let owners = counted.into_iter().map(|(owner, rows)| OwnerTotals {
         owner,
@@ -259,12 +228,17 @@ fn arrays(built: &Built, level: Level, sums: &Sums, groups: &[usize], small: &[b
     if level.has_resource()
         && let Values::Text { values, .. } = &built.resources
     {
-        arrays.push(texts(values, groups.iter().map(|group| sums.keys[*group].resource.checked_sub(1)))?);
+        arrays.push(texts(
+            values,
+            groups.iter().map(|group| sums.keys[*group].resource.checked_sub(1)),
+        )?);
     }
     for (column, small) in sums.columns.iter().zip(small) {
         let values: Decimal128Array = groups.iter().map(|group| column.get(*group)).collect();
         let precision = if *small { SMALL_PRECISION } else { PRECISION };
-        arrays.push(Arc::new(values.with_precision_and_scale(precision, SCALE).map_err(unwritable)?));
+        arrays.push(Arc::new(
+            values.with_precision_and_scale(precision, SCALE).map_err(unwritable)?,
+        ));
     }
     let rows: Int64Array = groups.iter().map(|group| Some(sums.rows[*group])).collect();
     arrays.push(Arc::new(rows));

@@ -46,6 +46,7 @@ impl SessionBuilder {
             target_partitions: PARTITIONS,
             statement_timeout: Duration::MAX,
             search_path: Vec::new(),
+            rollup: super::Switch::Off,
             now: DateTime::UNIX_EPOCH,
         };
         self.session(view, &settings, None)

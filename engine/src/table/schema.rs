@@ -15,7 +15,7 @@ use crate::money::function::MONEY;
 use crate::snapshot::{ColumnType, EXACT_SCALE, Snapshot};
 
 /// The columns of one table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Columns {
     /// What the table shows.
     pub visible: SchemaRef,

@@ -39,6 +39,9 @@ const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::TRACE),
 ];
 
+/// The words for settings that are on or off.
+const SWITCHES: [(&str, bool); 2] = [("on", true), ("off", false)];
+
 /// The forms of log lines.
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -127,6 +130,14 @@ pub const KEYS: &[Key] = &[
         description: "How often exports are asked for new deliveries.",
         set: |c, v| v.duration().map(|duration| c.refresh_interval = duration),
         show: |c| Some(show_duration(c.refresh_interval)),
+    },
+    Key {
+        name: "derive",
+        kind: "'on' or 'off'",
+        unset: "",
+        description: "Whether rollups are made of imported months, in the background. They make statements faster and change no answer.",
+        set: |c, v| v.choice(&SWITCHES).map(|on| c.derive = on),
+        show: |c| Some(quoted(if c.derive { "on" } else { "off" })),
     },
     Key {
         name: "shutdown_grace",
@@ -290,6 +301,14 @@ pub const KEYS: &[Key] = &[
         description: "Past deliveries kept of each month of an export.",
         set: |c, v| v.count(10_000).map(|count| c.limits.past_deliveries = count),
         show: |c| Some(c.limits.past_deliveries.to_string()),
+    },
+    Key {
+        name: "rollup_rows",
+        kind: COUNT,
+        unset: "",
+        description: "Rows of one rollup of one month; a finer one is not made.",
+        set: |c, v| v.count(100_000_000).map(|count| c.limits.rollup_rows = count),
+        show: |c| Some(c.limits.rollup_rows.to_string()),
     },
 ];
 

@@ -7,6 +7,7 @@ use farthing_connectors::{AwsConnector, AwsSettings, KeyFileVault};
 use farthing_engine::account::run::ProcedureRun;
 use farthing_engine::account::{Connections, ConnectionsParts};
 use farthing_engine::catalog::Catalog;
+use farthing_engine::derive::Deriver;
 use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
 use farthing_engine::ingest::{ImportRun, Importer, OpenStore, Scratch};
@@ -48,6 +49,7 @@ pub struct Node {
     connector: Arc<dyn AccountConnector>,
     source: Arc<dyn ExportSource>,
     importer: Arc<Importer>,
+    deriver: Arc<Deriver>,
     /// Decoding is computing, so imports run where queries do.
     query: Handle,
     stop: CancellationToken,
@@ -113,9 +115,16 @@ impl Node {
             vault,
             limits: limits.clone(),
         });
+        let sessions = Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?);
+        let deriver = Arc::new(Deriver::new(
+            Arc::clone(&catalog),
+            Arc::clone(&sessions),
+            Arc::clone(&clock),
+            limits.clone(),
+        ));
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),
-            sessions: Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?),
+            sessions,
             executor: Arc::new(LocalExecutor::new(limits, runtimes.query().clone(), Arc::clone(&clock))),
             connections,
             importer: Arc::clone(&importer),
@@ -129,6 +138,7 @@ impl Node {
             connector,
             source,
             importer,
+            deriver,
             query: runtimes.query().clone(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -158,6 +168,17 @@ impl Node {
     /// Imports deliveries. Call it on the runtime for queries.
     pub fn importer(&self) -> &Arc<Importer> {
         &self.importer
+    }
+
+    /// Makes rollups of published months. Call it on the runtime for queries.
+    pub fn deriver(&self) -> &Arc<Deriver> {
+        &self.deriver
+    }
+
+    /// Starts making rollups of every month that is published, until the node is closed.
+    pub fn start_deriving(&self) {
+        let (deriver, stop) = (Arc::clone(&self.deriver), self.stop.clone());
+        self.tasks.spawn_on(async move { deriver.run(stop).await }, &self.query);
     }
 
     /// Starts looking for new deliveries every `every`, until the node is closed.
