@@ -6,6 +6,7 @@ use std::time::Duration;
 use farthing_connectors::{AwsConnector, AwsSettings, KeyFileVault};
 use farthing_engine::account::run::ProcedureRun;
 use farthing_engine::account::{Connections, ConnectionsParts};
+use farthing_engine::cache::disk::RangeCache;
 use farthing_engine::catalog::Catalog;
 use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
@@ -113,9 +114,15 @@ impl Node {
             vault,
             limits: limits.clone(),
         });
+        let mut sessions = SessionBuilder::try_new(limits, stores, system, &spill)?;
+        if limits.disk_cache_bytes > 0 {
+            let folder = config.data_dir.join("cache");
+            private_file::create_folder(&folder)?;
+            sessions = sessions.with_ranges(RangeCache::open(&folder, limits.disk_cache_bytes).await?);
+        }
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),
-            sessions: Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?),
+            sessions: Arc::new(sessions),
             executor: Arc::new(LocalExecutor::new(limits, runtimes.query().clone(), Arc::clone(&clock))),
             connections,
             importer: Arc::clone(&importer),
