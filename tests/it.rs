@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod caches;
 mod connect;
 mod crash;
 mod credentials;

@@ -5,7 +5,7 @@
 //! other reads rewritten files, in which no other row is left, with every account connected. Rows are compared, and
 //! refusals. The seed is printed; `FARTHING_LEAK_SEED` replays it, and `FARTHING_LEAK_CASES` asks for more or fewer cases.
 
-mod sql;
+pub(crate) mod sql;
 mod without;
 
 use farthing_engine::principal::Role;

@@ -5,6 +5,7 @@
 //! outside comes through the traits of [`port`]. ARCHITECTURE.md has the map and the invariants.
 
 pub mod account;
+pub mod cache;
 pub mod catalog;
 pub mod costs;
 pub mod derive;

@@ -20,6 +20,8 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::cache::disk::RangeCache;
+use crate::cache::result::Read;
 use crate::catalog::{Export, Lease};
 use crate::error::Result;
 use crate::format::AccountColumns;
@@ -44,6 +46,8 @@ pub struct Files {
     pub stores: Arc<ExportStores>,
     /// Footers that were read before.
     pub footers: FooterCache,
+    /// Ranges of buckets that were read before, if they are kept.
+    pub ranges: Option<RangeCache>,
 }
 
 /// Whether the internal columns are part of the table.
@@ -205,6 +209,17 @@ impl SnapshotTable {
     fn is_current(&self, snapshot: &Snapshot) -> bool {
         let periods = self.lease.document.snapshots.get(&snapshot.export);
         periods.and_then(|periods| periods.get(&snapshot.period)) == Some(&snapshot.id)
+    }
+
+    /// What is read, for keys of results.
+    pub(crate) fn read(&self) -> Read {
+        let snapshots = self.snapshots.iter();
+        Read {
+            export: self.export.clone(),
+            opened_by: self.lease.document.accounts.get(&self.export.account).cloned(),
+            snapshots: snapshots.map(|snapshot| (snapshot.period, snapshot.id.clone())).collect(),
+            lost: self.lost.iter().copied().collect(),
+        }
     }
 
     /// The scope that its rows are seen through.

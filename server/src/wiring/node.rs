@@ -6,6 +6,7 @@ use std::time::Duration;
 use farthing_connectors::{AwsConnector, AwsSettings, KeyFileVault};
 use farthing_engine::account::run::ProcedureRun;
 use farthing_engine::account::{Connections, ConnectionsParts};
+use farthing_engine::cache::disk::RangeCache;
 use farthing_engine::catalog::Catalog;
 use farthing_engine::derive::Deriver;
 use farthing_engine::execute::LocalExecutor;
@@ -115,7 +116,13 @@ impl Node {
             vault,
             limits: limits.clone(),
         });
-        let sessions = Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?);
+        let mut sessions = SessionBuilder::try_new(limits, stores, system, &spill)?;
+        if limits.disk_cache_bytes > 0 {
+            let folder = config.data_dir.join("cache");
+            private_file::create_folder(&folder)?;
+            sessions = sessions.with_ranges(RangeCache::open(&folder, limits.disk_cache_bytes).await?);
+        }
+        let sessions = Arc::new(sessions);
         let deriver = Arc::new(Deriver::new(
             Arc::clone(&catalog),
             Arc::clone(&sessions),

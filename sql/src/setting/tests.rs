@@ -34,6 +34,8 @@ fn values_are_checked() {
         ("client_encoding", "utf-8", Some("UTF8")),
         ("client_encoding", "LATIN1", None),
         ("default_transaction_read_only", "TRUE", Some("on")),
+        ("farthing.plan_cache", "0", Some("off")),
+        ("farthing.result_cache", "no", Some("off")),
         ("farthing.rollup", "OFF", Some("off")),
         ("farthing.rollup", "true", Some("on")),
         ("farthing.rollup", "sometimes", None),
