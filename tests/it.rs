@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod clustered;
 mod connect;
 mod crash;
 mod credentials;

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod catalog;
 pub mod costs;
+pub mod derive;
 pub mod error;
 pub mod execute;
 pub mod format;

@@ -14,6 +14,7 @@ mod names;
 mod optimizer;
 mod query;
 mod safe_first;
+mod shredded;
 mod sum_of_sums;
 mod tagged;
 

@@ -7,6 +7,7 @@ mod prune;
 mod reader;
 mod scan;
 mod schema;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::store::ExportStores;
 pub use reader::FooterCache;
 pub(crate) use scan::EXPORT_SCHEME;
 pub(crate) use schema::{arrow_type, text_map};
+pub(crate) use stored::{KeyPlace, Stored};
 
 /// The column that every export table has besides the delivered ones: the month as text, `YYYY-MM`.
 pub const BILLING_PERIOD: &str = "billing_period";
@@ -70,6 +72,7 @@ pub struct SnapshotTable {
     scope: AccountScope,
     files: Files,
     columns: schema::Columns,
+    stored: Stored,
     /// Months whose snapshot cannot be read any more.
     lost: BTreeSet<BillingPeriod>,
 }
@@ -85,7 +88,8 @@ impl SnapshotTable {
         files: Files,
         audience: Audience,
     ) -> Result<Self> {
-        let columns = schema::Columns::try_new(&export, &snapshots, audience)?;
+        let stored = Stored::of(&snapshots);
+        let columns = schema::Columns::try_new(&export, &snapshots, &stored, audience)?;
         Ok(Self {
             lease,
             export,
@@ -93,8 +97,28 @@ impl SnapshotTable {
             scope,
             files,
             columns,
+            stored,
             lost: BTreeSet::new(),
         })
+    }
+
+    /// What its files hold beside the delivered columns.
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// The table with the columns of the files that have these keys of maps.
+    pub(crate) fn with_keys<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Self {
+        Self {
+            lease: Arc::clone(&self.lease),
+            export: self.export.clone(),
+            snapshots: self.snapshots.clone(),
+            scope: self.scope.clone(),
+            files: self.files.clone(),
+            columns: self.columns.with(keys.into_iter().map(Stored::key_field)),
+            stored: self.stored.clone(),
+            lost: self.lost.clone(),
+        }
     }
 
     /// The columns that say whose its rows are.

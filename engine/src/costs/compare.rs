@@ -95,8 +95,9 @@ fn side(lease: &Lease, export: &Export, side: Side, scope: &AccountScope, files:
 
 fn rows_of(export: &Export, side: Side, table: SnapshotTable) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
+    let stored = table.stored().clone();
     let scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
-    let columns = mapping::expressions(scan.schema(), export, &AccountNames::default())?;
+    let columns = mapping::expressions(scan.schema(), export, &stored, &AccountNames::default())?;
     let costs = scan.project(columns)?;
     let (one, none) = (lit(1_i64), lit(0_i64));
     let cost = col("billed_cost");

@@ -12,6 +12,7 @@ use chrono::DateTime;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
+use object_store::ObjectStore;
 
 use super::{BoundQuery, BoundSession, QuerySettings, SessionBuilder, query};
 use crate::catalog::{Export, Lease};
@@ -68,6 +69,13 @@ impl SessionBuilder {
             self.files.clone(),
             audience,
         )
+    }
+}
+
+impl SessionBuilder {
+    /// Where files lie that Farthing made.
+    pub(crate) fn own_store(&self) -> Arc<dyn ObjectStore> {
+        self.files.stores.own()
     }
 }
 

@@ -1,12 +1,13 @@
 //! The logical rules of a session, as an explicit list.
 //!
-//! It is DataFusion's list with four differences. Projections are pruned first: `costs` has dozens of columns, most
+//! It is DataFusion's list with five differences. Projections are pruned first: `costs` has dozens of columns, most
 //! statements use a handful, and every later rule would work on all of them. The two rules that move struct accesses
 //! toward the scan are left out: they gain nothing for maps, and in DataFusion 55.2 they fail on a projection that common
 //! subexpressions were taken out of ("duplicate unqualified field name __common_expr_1"). And conditions on days and months
 //! ([`crate::costs::calendar`]) are turned into ones on instants as soon as they have moved down: before common
 //! subexpressions are taken out of them, which would hide what they are; and what is summed twice is
-//! summed once ([`super::sum_of_sums`]).
+//! summed once ([`super::sum_of_sums`]). Look-ups in maps become columns where files have them ([`super::shredded`]), before
+//! conditions on them move down.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerRule};
 
+use super::shredded::ShreddedKeys;
 use super::sum_of_sums::SumOfSums;
 use crate::costs::calendar::span;
 
@@ -25,7 +27,8 @@ const LEFT_OUT: [&str; 2] = ["extract_leaf_expressions", "push_down_leaf_project
 
 /// The logical rules, in order.
 pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(OptimizeProjections::new()), Arc::new(ShreddedKeys)];
     for rule in Optimizer::new().rules {
         let moves_filters = rule.name() == MOVES_FILTERS;
         if !LEFT_OUT.contains(&rule.name()) {
