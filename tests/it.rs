@@ -11,6 +11,7 @@
 )]
 
 mod caches;
+mod clustered;
 mod connect;
 mod crash;
 mod credentials;

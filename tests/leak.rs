@@ -60,7 +60,7 @@ struct Kinds {
 }
 
 /// Compares random statements. Shrinks the first one that differs.
-async fn compare(
+pub(crate) async fn compare(
     scoped: &mut dyn Client,
     bare: &mut dyn Client,
     statements: impl Strategy<Value = String>,
@@ -126,7 +126,7 @@ async fn compare(
 
 /// As what kind of export the costs are delivered.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Cur2,
     Legacy,
     Focus,
@@ -154,7 +154,7 @@ fn both_sides(kind: Kind, visible: impl Fn(&Cloud) -> Vec<String>, test: impl As
     });
 }
 
-fn seed_and_cases() -> (u64, u64) {
+pub(crate) fn seed_and_cases() -> (u64, u64) {
     let seed = number(SEED).unwrap_or_else(|| rand::rng().random());
     println!("{SEED}={seed}");
     (seed, number(CASES).unwrap_or(64))

@@ -36,7 +36,7 @@ use crate::execute::datafusion_error;
 use crate::id::{AccountId, BillingPeriod, ExportId};
 use crate::money::{PRECISION, SCALE};
 use crate::scope::AccountScope;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ColumnType, Snapshot, SnapshotColumn};
 use crate::table::{Audience, BILLING_PERIOD, Files, SnapshotTable};
 use owners::AccountNames;
 
@@ -70,13 +70,12 @@ fn plan_of(
         let none = BTreeMap::new();
         let excluded = excluded.get(&export.id).unwrap_or(&none);
         let lost = lost.get(&export.id);
-        let Some(part) = part(lease, export, (excluded, lost), scope, (files, names))? else {
-            continue;
-        };
-        union = Some(match union {
-            None => LogicalPlanBuilder::new(part),
-            Some(union) => union.union(part).map_err(datafusion_error)?,
-        });
+        for part in parts(lease, export, (excluded, lost), scope, (files, names))? {
+            union = Some(match union {
+                None => LogicalPlanBuilder::new(part),
+                Some(union) => union.union(part).map_err(datafusion_error)?,
+            });
+        }
     }
     match union {
         Some(union) => union.build().map_err(datafusion_error),
@@ -90,50 +89,73 @@ fn plan_of(
     }
 }
 
-/// The part of one export; `None` if it is authoritative for nothing.
-fn part(
+/// Snapshots whose rows become rows of `costs` by the same expressions.
+#[derive(Default)]
+struct Part {
+    snapshots: Vec<Arc<Snapshot>>,
+    filters: Vec<Expr>,
+    missed: BTreeSet<BillingPeriod>,
+}
+
+/// What sets snapshots apart, so that what a month's rows are in `costs` depends on no other month: those that store
+/// columns of `costs`, those of CSV, whose decimals are read as such only where no month of doubles is in the same table, and
+/// which of the maps they have, since columns stand for those that they lack.
+type Shape = (bool, bool, [bool; 4]);
+
+fn shape_of(snapshot: &Snapshot) -> Shape {
+    let exact = |column: &SnapshotColumn| column.r#type == ColumnType::Decimal;
+    let has = |name: &str| snapshot.columns.iter().any(|column| column.name == name);
+    (
+        snapshot.clustered.is_some(),
+        snapshot.columns.iter().any(exact),
+        ["product", "resource_tags", "cost_category", "discount"].map(has),
+    )
+}
+
+/// The parts of one export; none if it is authoritative for nothing.
+fn parts(
     lease: &Lease,
     export: &Export,
     (excluded, lost): (&ExcludedPayers, Option<&BTreeSet<BillingPeriod>>),
     scope: &AccountScope,
     (files, names): (&Files, &AccountNames),
-) -> Result<Option<LogicalPlan>> {
-    let mut snapshots = Vec::new();
-    let mut filters = Vec::new();
+) -> Result<Vec<LogicalPlan>> {
+    let mut parts: BTreeMap<Shape, Part> = BTreeMap::new();
     let is_lost = |snapshot: &Snapshot| lost.is_some_and(|lost| lost.contains(&snapshot.period));
-    let mut missed = BTreeSet::new();
     for snapshot in lease.snapshots.get(&export.id).into_iter().flat_map(BTreeMap::values) {
-        if is_lost(snapshot) {
-            // Where no row of it would be seen, nothing is missed.
-            if !would_be_seen(snapshot, excluded.get(&snapshot.period), scope) {
-                continue;
-            }
-            missed.insert(snapshot.period);
+        let snapshot = &lease.readable(snapshot);
+        let theirs = excluded.get(&snapshot.period);
+        // Where no row of a lost one would be seen, nothing is missed.
+        if is_lost(snapshot) && !would_be_seen(snapshot, theirs, scope) {
+            continue;
         }
-        match excluded.get(&snapshot.period) {
-            None => snapshots.push(Arc::clone(snapshot)),
+        let part = parts.entry(shape_of(snapshot)).or_default();
+        if is_lost(snapshot) {
+            part.missed.insert(snapshot.period);
+        }
+        match theirs {
+            None => part.snapshots.push(Arc::clone(snapshot)),
             Some(payers) if *payers == payers_of(snapshot) => {}
             Some(payers) => {
-                snapshots.push(Arc::clone(snapshot));
-                filters.push(without(export, snapshot.period, payers));
+                part.snapshots.push(Arc::clone(snapshot));
+                part.filters.push(without(export, snapshot.period, payers));
             }
         }
     }
-    if snapshots.is_empty() {
-        return Ok(None);
+    let mut plans = Vec::with_capacity(parts.len());
+    for part in parts.into_values().filter(|part| !part.snapshots.is_empty()) {
+        let table = SnapshotTable::try_new(
+            Arc::clone(lease),
+            export.clone(),
+            part.snapshots,
+            scope.clone(),
+            files.clone(),
+            Audience::Costs,
+        )?;
+        let table = table.without(part.missed);
+        plans.push(project(export, table, part.filters, names).map_err(datafusion_error)?);
     }
-    let table = SnapshotTable::try_new(
-        Arc::clone(lease),
-        export.clone(),
-        snapshots,
-        scope.clone(),
-        files.clone(),
-        Audience::Costs,
-    )?;
-    let table = table.without(missed);
-    project(export, table, filters, names)
-        .map(Some)
-        .map_err(datafusion_error)
+    Ok(plans)
 }
 
 fn project(
@@ -143,11 +165,12 @@ fn project(
     names: &AccountNames,
 ) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
+    let stored = table.stored().clone();
     let mut scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
     for filter in filters {
         scan = scan.filter(filter)?;
     }
-    let columns = mapping::expressions(scan.schema(), export, names)?;
+    let columns = mapping::expressions(scan.schema(), export, &stored, names)?;
     scan.project(columns)?.build()
 }
 

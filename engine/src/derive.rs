@@ -1,10 +1,11 @@
 //! What is made of published snapshots for speed, in the background of statements.
 //!
-//! A month is published as it was delivered, and everything can be asked of it at once. Then its rows are read once more and
-//! summed ([`crate::rollup`]), and the catalog names what was made beside the snapshot. If AWS replaces the delivery
+//! A month is published as it was delivered, and everything can be asked of it at once. Then its rows are rewritten
+//! ([`cluster`]) and summed ([`crate::rollup`]), and the catalog names what was made beside the snapshot. If AWS replaces the delivery
 //! meanwhile, what was made is dropped. A month that something goes wrong with stays as it was published: slower, not wrong.
 
 mod check;
+pub mod cluster;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +14,20 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use self::cluster::Clusterer;
 use crate::catalog::{Catalog, Change, DerivedRef, Export, Lease};
 use crate::error::{Error, Result};
 use crate::execute::datafusion_error;
 use crate::history::Ids;
 use crate::id::SnapshotId;
-use crate::ingest::stored_folder;
+use crate::ingest::{Scratch, stored_folder};
 use crate::limit::Limits;
 use crate::port::Clock;
 use crate::rollup::{plan, store};
 use crate::scope::AccountScope;
 use crate::session::SessionBuilder;
 use crate::snapshot::Snapshot;
-use crate::snapshot::derived::{Derived, FORMAT_VERSION};
+use crate::snapshot::derived::{Derived, FORMAT_VERSION, Rollup};
 use crate::table::Audience;
 
 /// How often the catalog is looked at for snapshots that nothing was made of.
@@ -40,6 +42,7 @@ const SMALL_ROWS: u64 = 2_000;
 pub struct Deriver {
     catalog: Arc<Catalog>,
     sessions: Arc<SessionBuilder>,
+    clusterer: Clusterer,
     clock: Arc<dyn Clock>,
     limits: Limits,
     ids: Ids,
@@ -56,10 +59,17 @@ impl std::fmt::Debug for Deriver {
 }
 
 impl Deriver {
-    /// Reads through `sessions` and publishes into `catalog`.
-    pub fn new(catalog: Arc<Catalog>, sessions: Arc<SessionBuilder>, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+    /// Reads through `sessions`, keeps what is under way in `scratch`, and publishes into `catalog`.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        sessions: Arc<SessionBuilder>,
+        scratch: Scratch,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Self {
         Self {
             catalog,
+            clusterer: Clusterer::new(Arc::clone(&sessions), scratch),
             sessions,
             clock,
             limits,
@@ -143,6 +153,44 @@ impl Deriver {
     }
 
     async fn derive(&self, lease: &Lease, export: &Export, snapshot: &Arc<Snapshot>) -> Result<()> {
+        let id: SnapshotId = self.ids.next(self.clock.now()).parse()?;
+        let clustered = self.clusterer.clustered(snapshot, lease, export, id.clone()).await?;
+        // Its rows are the snapshot's, and so is its name.
+        let clustered = Arc::new(Snapshot {
+            id: snapshot.id.clone(),
+            ..clustered
+        });
+        let rollups = self.rollups(lease, export, &clustered, &id).await?;
+        let derived = Derived {
+            format_version: FORMAT_VERSION,
+            id: id.clone(),
+            export: export.id.clone(),
+            period: snapshot.period,
+            of: snapshot.id.clone(),
+            rollups,
+            clustered: Some(clustered),
+        };
+        self.catalog.write_derived(&derived).await?;
+        let change = Change::PutDerived {
+            export: export.id.clone(),
+            period: snapshot.period,
+            derived: DerivedRef {
+                of: snapshot.id.clone(),
+                id,
+            },
+        };
+        self.catalog.publish(&[change]).await?;
+        Ok(())
+    }
+
+    /// Makes the rollups of a snapshot, in the folder of `id`.
+    async fn rollups(
+        &self,
+        lease: &Lease,
+        export: &Export,
+        snapshot: &Arc<Snapshot>,
+        id: &SnapshotId,
+    ) -> Result<Vec<Rollup>> {
         let sessions = &self.sessions;
         let table = sessions.whole_snapshot(lease, export, snapshot, Audience::Costs)?;
         let session = sessions.internal(Arc::clone(lease), AccountScope::of_snapshot(snapshot))?;
@@ -151,7 +199,7 @@ impl Deriver {
             .unwrap_or(usize::MAX)
             .min(self.limits.rollup_rows);
         let Some(reading) = plan::reading(export, snapshot, table, most).map_err(datafusion_error)? else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let mut builder = reading.builder;
         let mut batches = session.bind_plan(reading.plan)?.stream().await?;
@@ -167,29 +215,8 @@ impl Deriver {
             sums: &reading.sums,
         };
         check::totals(&built, &naming, export, snapshot)?;
-        let id: SnapshotId = self.ids.next(self.clock.now()).parse()?;
-        let folder = stored_folder(&export.id, snapshot.period, &snapshot.id);
-        let own = self.catalog.state_store();
-        let rollups = store::write(&built, &naming, &own, (&folder, id.as_str())).await?;
-        let derived = Derived {
-            format_version: FORMAT_VERSION,
-            id: id.clone(),
-            export: export.id.clone(),
-            period: snapshot.period,
-            of: snapshot.id.clone(),
-            rollups,
-        };
-        self.catalog.write_derived(&derived).await?;
-        let change = Change::PutDerived {
-            export: export.id.clone(),
-            period: snapshot.period,
-            derived: DerivedRef {
-                of: snapshot.id.clone(),
-                id,
-            },
-        };
-        self.catalog.publish(&[change]).await?;
-        Ok(())
+        let folder = stored_folder(&export.id, snapshot.period, id);
+        store::write(&built, &naming, &self.catalog.state_store(), &folder).await
     }
 }
 

@@ -14,14 +14,14 @@ mod news;
 pub mod past;
 mod period;
 pub(crate) mod pinned;
-mod rewrite;
+pub(crate) mod rewrite;
 mod run;
 mod schedule;
 mod scratch;
 mod services;
-mod survey;
+pub(crate) mod survey;
 mod sweep;
-mod totals;
+pub(crate) mod totals;
 mod transcode;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -176,17 +176,16 @@ impl Limits {
                 "Statements that run at the same time.",
             ),
             entry(
-<<<<<<< HEAD
-                "rollup_rows",
-                self.rollup_rows as u64,
-                "rows",
-                "Rows of one rollup of one month; a finer one is not made.",
-=======
                 "result_cache_bytes",
                 self.result_cache_bytes,
                 "bytes",
                 "Results of statements kept in memory.",
->>>>>>> history
+            ),
+            entry(
+                "rollup_rows",
+                self.rollup_rows as u64,
+                "rows",
+                "Rows of one rollup of one month; a finer one is not made.",
             ),
             entry(
                 "snapshot_files",

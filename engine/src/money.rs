@@ -11,6 +11,7 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub};
 use std::str::FromStr;
 
+use arrow::buffer::NullBuffer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -114,15 +115,65 @@ impl<'de> Deserialize<'de> for Amount {
 /// The 10⁻¹² units of the shortest decimal that reads back as `value`, rounded half-even where that decimal has more
 /// than twelve digits after the point. `None` for NaN, infinities and magnitudes of 10²⁴ and more.
 pub fn exact(value: f64) -> Option<i128> {
+    match short(value) {
+        Some(units) => Some(units.into()),
+        None => exact_by_digits(value),
+    }
+}
+
+/// [`exact`] of a decimal of at most fifteen digits, of which at most twelve are after the point and, from a thousand on, at
+/// most ten; `None` for every other value.
+#[inline]
+fn short(value: f64) -> Option<i64> {
     // A decimal k/10ⁿ with |k| < 10¹⁵ is the only one of up to fifteen digits near its double. If dividing k by 10ⁿ,
     // which IEEE 754 rounds correctly, gives the value back, k/10ⁿ is therefore the decimal that was meant.
-    const FAST_SCALE: f64 = 1e10;
-    let scaled = (value * FAST_SCALE).round_ties_even();
-    if scaled.abs() < 1e15 && scaled / FAST_SCALE == value {
-        #[expect(clippy::cast_possible_truncation, reason = "an integer below 10^15")]
-        return Some(i128::from(scaled as i64) * 100);
+    let (units, read_back) = near(value, 1e12);
+    if read_back {
+        return Some(units);
     }
-    exact_by_digits(value)
+    let (hundreds, read_back) = near(value, 1e10);
+    read_back.then(|| hundreds * 100)
+}
+
+/// The integer next to `value * scale`, and whether it is short and says `value` exactly.
+#[inline]
+fn near(value: f64, scale: f64) -> (i64, bool) {
+    // Adding 1.5 * 2⁵² leaves no place for a fraction: the sum's last bits are the integer, rounded half-even. It costs an
+    // addition, where rounding by name is a call on processors before SSE 4.1, for which everything is compiled.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    let shifted = value * scale + SHIFT;
+    let rounded = shifted - SHIFT;
+    let integer = shifted
+        .to_bits()
+        .cast_signed()
+        .wrapping_sub(SHIFT.to_bits().cast_signed());
+    (integer, rounded.abs() < 1e15 && rounded / scale == value)
+}
+
+/// [`exact`] of many values at once, where nulls may hold anything. Error: the first value that is no amount.
+pub fn exact_all(values: &[f64], nulls: Option<&NullBuffer>) -> Result<Vec<i128>, f64> {
+    let mut long = false;
+    // Without a branch that leaves the loop, so that a value costs a few cycles.
+    let mut units: Vec<i128> = values
+        .iter()
+        .map(|value| {
+            let (units, read_back) = near(*value, 1e12);
+            long |= !read_back;
+            i128::from(units)
+        })
+        .collect();
+    if long {
+        for (row, (units, value)) in units.iter_mut().zip(values).enumerate() {
+            if !near(*value, 1e12).1 {
+                *units = match exact(*value) {
+                    Some(units) => units,
+                    None if nulls.is_some_and(|nulls| nulls.is_null(row)) => 0,
+                    None => return Err(*value),
+                };
+            }
+        }
+    }
+    Ok(units)
 }
 
 /// The slow way, by the shortest decimal digits.

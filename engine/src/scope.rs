@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArrayType};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, StringArrayType, StringViewArray};
 use arrow::datatypes::DataType;
 use datafusion::common::Result as DataFusionResult;
 
@@ -74,7 +74,7 @@ impl AccountScope {
             payer.map_or(usage.data_type(), |payer| payer.data_type()),
         ) {
             (DataType::Utf8View, DataType::Utf8View) => {
-                Ok(self.mask_text(&usage.as_string_view(), payer.map(AsArray::as_string_view)))
+                Ok(self.mask_views(usage.as_string_view(), payer.map(AsArray::as_string_view)))
             }
             (DataType::Utf8, DataType::Utf8) => {
                 Ok(self.mask_text(&usage.as_string::<i32>(), payer.map(AsArray::as_string::<i32>)))
@@ -84,6 +84,40 @@ impl AccountScope {
             ))
             .into()),
         }
+    }
+
+    /// The same by the sixteen bytes of each view: within one array, equal ones are equal texts. Rows of one account often lie
+    /// together, and a text is looked up once for all of them; of what lies apart, the texts met last are remembered.
+    fn mask_views(&self, usage: &StringViewArray, payer: Option<&StringViewArray>) -> BooleanArray {
+        let (rows, views) = (usage.len(), usage.views());
+        let mut known = Answers::new(&self.0);
+        let mut visible = BooleanBufferBuilder::new(rows);
+        let mut row = 0;
+        while row < rows {
+            let (view, valid) = (views[row], usage.is_valid(row));
+            let mut end = row + 1;
+            while end < rows && usage.is_valid(end) == valid && (!valid || views[end] == view) {
+                end += 1;
+            }
+            let answer = valid.then(|| known.of(view, usage.value(row))).flatten();
+            match (answer, payer) {
+                (Some(answer), _) => visible.append_n(end - row, answer),
+                (None, None) => visible.append_n(end - row, false),
+                (None, Some(payer)) => {
+                    // Payers of another array: their views are compared with none of the other's.
+                    let mut of_payers = Answers::new(&self.0);
+                    for at in row..end {
+                        let answer = match payer.is_valid(at) {
+                            true => of_payers.of(payer.views()[at], payer.value(at)),
+                            false => None,
+                        };
+                        visible.append(answer.unwrap_or(false));
+                    }
+                }
+            }
+            row = end;
+        }
+        BooleanArray::new(visible.finish(), None)
     }
 
     fn mask_text<'a, T: StringArrayType<'a>>(&self, usage: &T, payer: Option<T>) -> BooleanArray {
@@ -129,6 +163,38 @@ impl AccountScope {
             Some(payer) => format!("{usage} IN ({list}) OR {usage} is blank AND {payer} IN ({list})"),
             None => format!("{usage} IN ({list})"),
         }
+    }
+}
+
+/// Texts that are remembered with their answers; a power of two.
+const REMEMBERED: usize = 64;
+
+/// Whether accounts are in the scope, by the views of one array.
+struct Answers<'s> {
+    accounts: &'s BTreeSet<AccountId>,
+    /// By a hash of the view. The view 0, of blank text, needs no place.
+    remembered: [(u128, Option<bool>); REMEMBERED],
+}
+
+impl<'s> Answers<'s> {
+    fn new(accounts: &'s BTreeSet<AccountId>) -> Self {
+        Self {
+            accounts,
+            remembered: [(0, None); REMEMBERED],
+        }
+    }
+
+    /// Whether the account of this text is in the scope; `None` for blank text, which is no account.
+    fn of(&mut self, view: u128, text: &str) -> Option<bool> {
+        #[expect(clippy::cast_possible_truncation, reason = "a hash of the view's bytes")]
+        let hash = ((view >> 64) as u64 ^ (view as u64).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        let place = &mut self.remembered[usize::try_from(hash).unwrap_or_default() % REMEMBERED];
+        if place.0 != view {
+            let text = text.trim();
+            let sees = || AccountId::find(text).is_some_and(|account| self.accounts.contains(&account));
+            *place = (view, (!text.is_empty()).then(sees));
+        }
+        place.1
     }
 }
 

@@ -13,12 +13,10 @@ mod names;
 
 mod optimizer;
 mod query;
-<<<<<<< HEAD
 mod rollup;
-=======
 mod repeat;
->>>>>>> history
 mod safe_first;
+mod shredded;
 mod sum_of_sums;
 mod switch;
 mod tagged;

@@ -4,6 +4,7 @@
 //! names it. Whatever is in it about accounts is computed from the files at import, never estimated.
 
 pub mod derived;
+pub mod clustered;
 pub mod services;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, BillingPeriod, ExportId, SnapshotId};
 use crate::money::Amount;
+use clustered::Clustered;
 
 /// The version of the document's form; raised with every change, and every older form keeps a reader.
 pub const FORMAT_VERSION: u32 = 1;
@@ -59,6 +61,17 @@ pub struct PinnedFile {
     pub owners: Vec<OwnerTotals>,
 }
 
+impl PinnedFile {
+    /// The file that AWS delivered: this one, or what it was made of.
+    fn delivered(&self) -> SourceFile {
+        self.source.clone().unwrap_or_else(|| SourceFile {
+            key: self.key.clone(),
+            size: self.size,
+            e_tag: self.e_tag.clone(),
+        })
+    }
+}
+
 /// The delivered file that a stored one was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
@@ -78,6 +91,9 @@ pub enum Form {
     Delivered,
     /// As Parquet that Farthing made of them, in the state store.
     Stored,
+    /// Rewritten by Farthing in the order that questions look for rows in, with columns of `costs` and of map keys beside the
+    /// delivered ones, in the state store.
+    Clustered,
 }
 
 impl Form {
@@ -86,6 +102,7 @@ impl Form {
         match self {
             Self::Delivered => "delivered",
             Self::Stored => "stored",
+            Self::Clustered => "clustered",
         }
     }
 }
@@ -191,6 +208,9 @@ pub struct Snapshot {
     pub data_through: Option<DateTime<Utc>>,
     /// The files.
     pub files: Vec<PinnedFile>,
+    /// What is more in the files of a clustered snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clustered: Option<Clustered>,
 }
 
 impl Snapshot {
@@ -206,23 +226,31 @@ impl Snapshot {
 
     /// The keys of the files as AWS delivered them.
     pub fn delivered_keys(&self) -> impl Iterator<Item = &str> {
-        let files = self.files.iter();
-        files.map(|file| {
-            file.source
-                .as_ref()
-                .map_or(file.key.as_str(), |source| source.key.as_str())
-        })
+        self.delivered_files().map(|(key, _)| key)
     }
 
     /// The keys and ETags of the files as AWS delivered them.
     pub fn delivered_files(&self) -> impl Iterator<Item = (&str, &str)> {
-        let files = self.files.iter();
-        files.map(|file| {
+        let (rewritten, files): (&[SourceFile], &[PinnedFile]) = match &self.clustered {
+            Some(clustered) => (&clustered.delivered, &[]),
+            None => (&[], &self.files),
+        };
+        let files = files.iter().map(|file| {
             let source = file.source.as_ref();
             source.map_or((file.key.as_str(), file.e_tag.as_str()), |source| {
                 (source.key.as_str(), source.e_tag.as_str())
             })
-        })
+        });
+        let rewritten = rewritten.iter().map(|file| (file.key.as_str(), file.e_tag.as_str()));
+        rewritten.chain(files)
+    }
+
+    /// The files as AWS delivered them.
+    pub fn sources(&self) -> Vec<SourceFile> {
+        match &self.clustered {
+            Some(clustered) => clustered.delivered.clone(),
+            None => self.files.iter().map(PinnedFile::delivered).collect(),
+        }
     }
 
     /// Totals by owner over all files, in order of owner.

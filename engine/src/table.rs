@@ -7,6 +7,7 @@ mod prune;
 mod reader;
 mod scan;
 mod schema;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,6 +34,7 @@ use crate::store::ExportStores;
 pub use reader::FooterCache;
 pub(crate) use scan::EXPORT_SCHEME;
 pub(crate) use schema::{arrow_type, text_map};
+pub(crate) use stored::{KeyPlace, Stored};
 
 /// The column that every export table has besides the delivered ones: the month as text, `YYYY-MM`.
 pub const BILLING_PERIOD: &str = "billing_period";
@@ -68,6 +70,7 @@ pub(crate) fn is_costs_scan(scan: &TableScan) -> bool {
 }
 
 /// The snapshots of one export in one catalog version, seen through one account scope.
+#[derive(Clone)]
 pub struct SnapshotTable {
     lease: Lease,
     export: Export,
@@ -75,6 +78,7 @@ pub struct SnapshotTable {
     scope: AccountScope,
     files: Files,
     columns: schema::Columns,
+    stored: Stored,
     /// Months whose snapshot cannot be read any more.
     lost: BTreeSet<BillingPeriod>,
     /// Which rollup its rows are of, if they are no delivered ones.
@@ -92,7 +96,8 @@ impl SnapshotTable {
         files: Files,
         audience: Audience,
     ) -> Result<Self> {
-        let columns = schema::Columns::try_new(&export, &snapshots, audience)?;
+        let stored = Stored::of(&snapshots);
+        let columns = schema::Columns::try_new(&export, &snapshots, &stored, audience)?;
         Ok(Self {
             lease,
             export,
@@ -100,6 +105,7 @@ impl SnapshotTable {
             scope,
             files,
             columns,
+            stored,
             lost: BTreeSet::new(),
             rollup: None,
         })
@@ -139,6 +145,7 @@ impl SnapshotTable {
                 listed: base.listed,
                 data_through: base.data_through,
                 files: vec![rollup.file.clone()],
+                clustered: None,
             })
         });
         let table = Self::try_new(
@@ -159,14 +166,8 @@ impl SnapshotTable {
     pub(crate) fn with_snapshots(&self, kept: impl Fn(&Snapshot) -> bool) -> Self {
         let snapshots = self.snapshots.iter().filter(|snapshot| kept(snapshot));
         Self {
-            lease: Arc::clone(&self.lease),
-            export: self.export.clone(),
             snapshots: snapshots.cloned().collect(),
-            scope: self.scope.clone(),
-            files: self.files.clone(),
-            columns: self.columns.clone(),
-            lost: self.lost.clone(),
-            rollup: self.rollup,
+            ..self.clone()
         }
     }
 
@@ -193,6 +194,19 @@ impl SnapshotTable {
     /// Whether a snapshot of it cannot be read.
     pub(crate) fn has_lost(&self) -> bool {
         !self.lost.is_empty()
+    }
+
+    /// What its files hold beside the delivered columns.
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// The table with the columns of the files that have these keys of maps.
+    pub(crate) fn with_keys<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Self {
+        Self {
+            columns: self.columns.with(keys.into_iter().map(Stored::key_field)),
+            ..self.clone()
+        }
     }
 
     /// The columns that say whose its rows are.

@@ -81,7 +81,7 @@ enum Level {
 /// The rows of one export, with what they add to either side.
 fn side(lease: &Lease, export: &Export, side: Side, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
     let snapshots = lease.snapshots.get(&export.id);
-    let snapshots = snapshots.into_iter().flat_map(|periods| periods.values().cloned());
+    let snapshots = snapshots.into_iter().flat_map(|periods| periods.values().map(|snapshot| lease.readable(snapshot)));
     let table = SnapshotTable::try_new(
         Arc::clone(lease),
         export.clone(),
@@ -95,8 +95,9 @@ fn side(lease: &Lease, export: &Export, side: Side, scope: &AccountScope, files:
 
 fn rows_of(export: &Export, side: Side, table: SnapshotTable) -> DataFusionResult<LogicalPlan> {
     let name = TableReference::partial("exports", export.id.as_str());
+    let stored = table.stored().clone();
     let scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?;
-    let columns = mapping::expressions(scan.schema(), export, &AccountNames::default())?;
+    let columns = mapping::expressions(scan.schema(), export, &stored, &AccountNames::default())?;
     let costs = scan.project(columns)?;
     let (one, none) = (lit(1_i64), lit(0_i64));
     let cost = col("billed_cost");

@@ -9,6 +9,7 @@
 //! `resource_tags['user_env']`. Which of the two an export has, its columns say, so that an export whose query makes columns
 //! of map entries is read as well.
 
+mod derivation;
 mod focus;
 mod gather;
 mod source;
@@ -26,8 +27,13 @@ use crate::catalog::{Export, ExportKind};
 use crate::error::Error;
 use crate::money::function::MONEY;
 use crate::resource::function::{Part, part_of};
-use crate::table::text_map;
+use crate::table::{Stored, text_map};
+pub(crate) use derivation::{Derivations, derivations};
 use source::{Basis, Sources};
+
+/// The version of the mapping. It is raised with every change of what a column holds: columns of `costs` that were stored
+/// by another version are computed again.
+pub const VERSION: u32 = 1;
 
 /// The type of a column of `costs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +84,28 @@ pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The projection that makes `costs` of one export's rows.
+/// The Arrow type of a column of `costs`.
+pub(crate) fn type_of(name: &str) -> Option<DataType> {
+    let column = COLUMNS.iter().find(|column| column.name == name);
+    column.map(|column| column.r#type.arrow())
+}
+
+/// The projection that makes `costs` of one export's rows. Columns that all files have as `stored` are not computed.
 /// `names` has the names of accounts for rows that have none.
 pub(crate) fn expressions(
     export_columns: &DFSchema,
     export: &Export,
+    stored: &Stored,
     names: &AccountNames,
 ) -> DataFusionResult<Vec<Expr>> {
-    let sources = Sources::new(export_columns, export);
+    let sources = Sources::new(export_columns, export, stored);
     COLUMNS
         .iter()
         .map(|column| {
-            let mut expr = expression(column, &sources)?;
+            let mut expr = match sources.stored(column.name) {
+                Some(stored) => stored,
+                None => expression(column, &sources)?,
+            };
             if let Some((_, account)) = NAMED.iter().find(|(name, _)| *name == column.name)
                 && !names.is_empty()
             {

@@ -12,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result as DataFusionResult, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -104,7 +104,7 @@ fn normal(key: &str) -> impl Iterator<Item = char> + '_ {
 
 /// How well an entry's key fits; the smaller the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
+pub(crate) enum Fit {
     /// To the letter.
     Whole,
     /// The key as written.
@@ -214,6 +214,27 @@ impl TextMap {
             })
         })
     }
+}
+
+/// A call with a constant key: what is looked up, in which maps, by which key.
+pub(crate) type Call<'e> = (Lookup, &'e [Expr], &'e str);
+
+/// The call that an expression is, if it is one.
+pub(crate) fn call_of(expr: &Expr) -> Option<Call<'_>> {
+    let Expr::ScalarFunction(call) = expr else {
+        return None;
+    };
+    let tag = call.func.inner().downcast_ref::<Tag>()?;
+    match call.args.split_last()? {
+        (Expr::Literal(key, _), maps) => Some((tag.lookup, maps, key.try_as_str().flatten()?)),
+        _ => None,
+    }
+}
+
+/// How well a key of a map fits the one that is looked for, if it does. Of the entries of a row that are not blank, the one
+/// that fits best counts, and of equal ones the first, the maps in their order.
+pub(crate) fn fit(lookup: Lookup, wanted: &str, key: &str) -> Option<Fit> {
+    Wanted::new(lookup, wanted).fit(key)
 }
 
 /// The functions as a session registers them.

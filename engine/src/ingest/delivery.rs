@@ -27,12 +27,12 @@ const REPLICA_SETTLED: TimeDelta = TimeDelta::minutes(15);
 
 /// One file of the delivery as it was found.
 #[derive(Debug, Clone)]
-pub(super) struct DeliveredFile {
-    pub(super) key: String,
-    pub(super) path: Path,
-    pub(super) size: u64,
-    pub(super) e_tag: String,
-    pub(super) last_modified: DateTime<Utc>,
+pub(crate) struct DeliveredFile {
+    pub(crate) key: String,
+    pub(crate) path: Path,
+    pub(crate) size: u64,
+    pub(crate) e_tag: String,
+    pub(crate) last_modified: DateTime<Utc>,
 }
 
 /// How a data file is encoded, by its name.

@@ -311,6 +311,7 @@ impl Import<'_> {
             listed: delivered.manifest.listed,
             data_through: contents.data_through,
             files: contents.files,
+            clustered: None,
         };
         Ok(Prepared { snapshot, services })
     }

@@ -21,7 +21,7 @@ const FOOTER_GUESS: usize = 256 << 10;
 
 /// Why a delivery was not taken.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// AWS is replacing it right now: no error, and another look later decides.
     UnderWay(String),
     /// It cannot be read or breaks its contract.

@@ -1,5 +1,6 @@
 //! A CSV file of a delivery is made Parquet in the state store, below `data/`, when it is imported.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +29,7 @@ pub(crate) fn folder(export: &ExportId, period: BillingPeriod, snapshot: &Snapsh
 }
 
 /// Where the n-th of them lies.
-pub(super) fn part(folder: &Path, number: usize) -> Path {
+pub(crate) fn part(folder: &Path, number: usize) -> Path {
     folder.clone().join(format!("part-{number:05}.parquet"))
 }
 
@@ -68,6 +69,16 @@ pub(super) async fn rewrite(
                 .with_hint("The file is damaged in a way that the decoder does not expect; report it to Farthing."),
         )
     })?;
+    Ok(keep(scratch, made, own, target).await?)
+}
+
+/// Puts a scratch file into the state store, pinned like a delivered one. Errors: `Disk`, `State`.
+pub(crate) async fn keep(
+    scratch: &Scratch,
+    made: File,
+    own: &Arc<dyn ObjectStore>,
+    target: Path,
+) -> Result<DeliveredFile> {
     scratch.put(made, own, &target).await?;
     let written = own.head(&target).await.map_err(|error| {
         Error::new(

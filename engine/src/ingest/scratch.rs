@@ -32,7 +32,7 @@ impl Scratch {
     }
 
     /// A new nameless file. Error: `Disk`.
-    pub(super) fn file(&self) -> Result<File> {
+    pub(crate) fn file(&self) -> Result<File> {
         tempfile::tempfile_in(&self.0).map_err(|error| disk(&self.0, error))
     }
 

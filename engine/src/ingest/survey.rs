@@ -20,6 +20,7 @@ use crate::catalog::ExportKind;
 use crate::error::{Error, ErrorKind};
 use crate::format::Format;
 use crate::snapshot::SnapshotColumn;
+use crate::snapshot::clustered::OWN_COLUMN;
 use crate::snapshot::services::ServiceLine;
 
 /// Rows decoded at a time: some hundred kilobytes, and under a millisecond of work between two awaits.
@@ -38,19 +39,19 @@ fn others(format: &Format) -> impl Iterator<Item = &'static str> {
 
 /// What a file holds.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// Its kind by its columns; `None` for a file without any.
     pub(super) kind: Option<ExportKind>,
     pub(super) columns: Vec<SnapshotColumn>,
-    pub(super) rows: u64,
-    pub(super) totals: FileTotals,
+    pub(crate) rows: u64,
+    pub(crate) totals: FileTotals,
     /// `None` if there would be too many.
     pub(super) services: Option<Vec<ServiceLine>>,
 }
 
 /// Reads a file's footer and the columns of totals once, conditionally on its ETag. `name` is the delivered file that
 /// errors are about, `assumed` what the export is taken for. Memory: those columns of one row group, and a batch.
-pub(super) async fn survey(
+pub(crate) async fn survey(
     store: Arc<dyn ObjectStore>,
     file: &DeliveredFile,
     name: &str,
@@ -86,7 +87,7 @@ pub(super) async fn survey(
     let names = schema.fields().iter().map(|field| field.name().as_str());
     let kind = ExportKind::of_columns(names, assumed);
     let format = kind.format();
-    let columns = columns_of(name, schema, format)?;
+    let columns = columns_of(name, &without_own(schema), format)?;
     let rows = footer_rows(name, &footer)?;
     if rows == 0 {
         return Ok(empty(Some(kind), columns));
@@ -117,6 +118,15 @@ pub(super) async fn survey(
         totals: totals.finish(name, rows)?,
         services: services.finish()?,
     })
+}
+
+/// What is delivered: columns of Farthing's own are found where somebody exports files of its store again.
+fn without_own(schema: &Schema) -> Schema {
+    let delivered = schema
+        .fields()
+        .iter()
+        .filter(|field| !field.name().starts_with(OWN_COLUMN));
+    Schema::new(delivered.cloned().collect::<Vec<_>>())
 }
 
 /// A file without rows.

@@ -38,12 +38,12 @@ pub(super) struct TotalColumns<'a> {
 
 /// What the rows of a file come to.
 #[derive(Debug, Default)]
-pub(super) struct FileTotals {
-    pub(super) owners: Vec<OwnerTotals>,
-    pub(super) has_net_costs: bool,
-    pub(super) data_through: Option<DateTime<Utc>>,
+pub(crate) struct FileTotals {
+    pub(crate) owners: Vec<OwnerTotals>,
+    pub(crate) has_net_costs: bool,
+    pub(crate) data_through: Option<DateTime<Utc>>,
     /// The sum of all amounts without their signs: no sum of some of them can be larger.
-    pub(super) magnitude: i128,
+    pub(crate) magnitude: i128,
 }
 
 /// Distinct texts, numbered from 1; 0 stands for null and blank.

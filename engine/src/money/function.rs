@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::{PRECISION, SCALE, UNIT, exact, of_exact, parse_decimal};
+use super::{PRECISION, SCALE, UNIT, exact_all, of_exact, parse_decimal};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::EXACT_SCALE;
 
@@ -71,9 +71,11 @@ impl ScalarUDFImpl for ExactAmount {
 pub fn exact_array(source: &ArrayRef) -> DataFusionResult<ArrayRef> {
     let amounts: Decimal128Array = match source.data_type() {
         DataType::Null => return Ok(new_null_array(&MONEY, source.len())),
-        DataType::Float64 => source
-            .as_primitive::<Float64Type>()
-            .try_unary(|value| exact(value).ok_or_else(|| no_amount(&value)))?,
+        DataType::Float64 => {
+            let doubles = source.as_primitive::<Float64Type>();
+            let units = exact_all(doubles.values(), doubles.nulls()).map_err(|value| no_amount(&value))?;
+            Decimal128Array::new(units.into(), doubles.nulls().cloned())
+        }
         DataType::Decimal128(_, scale) if *scale == EXACT_SCALE => {
             source.as_primitive::<Decimal128Type>().unary(of_exact)
         }

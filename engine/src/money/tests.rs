@@ -90,3 +90,40 @@ fn amounts_of_texts_are_rounded_once_whatever_they_pass_through() {
         assert_eq!(Some(through), parse_decimal(text), "{text}");
     }
 }
+
+#[test]
+fn many_doubles_become_what_each_becomes() {
+    let mut values = vec![
+        0.0,
+        -0.0,
+        0.1,
+        999.999_999_999_999,
+        1_000.000_000_000_1,
+        -99_999.123_456_789_1,
+        1e-12,
+        2.5e-13,
+        1e15,
+        0.1 + 0.2,
+    ];
+    let mut state: u64 = 1;
+    for _ in 0..20_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        #[expect(clippy::cast_precision_loss, reason = "any double will do")]
+        let digits = (state >> 24) as f64;
+        values.push(digits / 10_f64.powi(i32::try_from(state >> 40 & 15).unwrap()));
+        values.push(f64::from_bits(state & !(1 << 62)));
+    }
+    values.retain(|value| exact_by_digits(*value).is_some());
+    assert!(values.len() > 20_000);
+    let each: Vec<i128> = values.iter().map(|value| exact_by_digits(*value).unwrap()).collect();
+    assert_eq!(exact_all(&values, None).unwrap(), each);
+    for (value, units) in values.iter().zip(&each) {
+        assert_eq!(exact(*value), Some(*units), "{value:e}");
+    }
+    let nulls = NullBuffer::from(vec![true, false]);
+    assert_eq!(
+        exact_all(&[1.5, f64::NAN], Some(&nulls)).unwrap(),
+        [1_500_000_000_000, 0]
+    );
+    assert!(exact_all(&[1.5, f64::NAN], None).is_err());
+}

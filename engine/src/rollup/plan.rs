@@ -52,10 +52,11 @@ pub fn reading(
     if !has(snapshot, columns.start, ColumnType::Timestamp) {
         return Ok(None);
     }
+    let stored = table.stored().clone();
     let rows = TableReference::bare("rows");
     let scan = LogicalPlanBuilder::scan(rows.clone(), provider_as_source(Arc::new(table)), None)?;
     let delivered = |name: &str| Expr::Column(Column::new(Some(rows.clone()), name));
-    let costs = mapping::expressions(scan.schema(), export, &AccountNames::default())?;
+    let costs = mapping::expressions(scan.schema(), export, &stored, &AccountNames::default())?;
     let costs_of = |name: &str| {
         let place = mapping::COLUMNS.iter().position(|column| column.name == name);
         place.and_then(|place| costs.get(place)).cloned().map(Expr::unalias)

@@ -41,17 +41,17 @@ pub struct Naming<'a> {
     pub sums: &'a [Sum],
 }
 
-/// Writes every level to `folder`, each to a file whose name begins with `id`. Errors: `State`.
+/// Writes every level to a file in `folder`. Errors: `State`.
 pub async fn write(
     built: &Built,
     naming: &Naming<'_>,
     store: &Arc<dyn ObjectStore>,
-    (folder, id): (&Path, &str),
+    folder: &Path,
 ) -> Result<Vec<Rollup>> {
     let mut rollups = Vec::with_capacity(built.levels.len());
     for (level, sums) in &built.levels {
         let (columns, bytes, owners) = encoded(built, *level, sums, naming)?;
-        let path = folder.clone().join(format!("{id}-{}.parquet", level.as_str()));
+        let path = folder.clone().join(format!("{}.parquet", level.as_str()));
         let size = bytes.len() as u64;
         let failed = |error: object_store::Error| {
             Error::new(

@@ -44,6 +44,54 @@ async fn world() -> World {
     world
 }
 
+/// Runs, values that come back, and texts of other lengths give by views what they give by text.
+#[test]
+fn views_and_texts_are_seen_alike() {
+    let texts = [
+        Some(ANN),
+        Some(BOB),
+        None,
+        Some(""),
+        Some("  "),
+        Some("123456789012345678"),
+        Some(" 111122223333 "),
+        Some("x"),
+    ];
+    let mut state: u64 = 7;
+    let mut pick = |runs: bool| {
+        let mut column = Vec::new();
+        while column.len() < 5_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let text = texts[usize::try_from(state >> 40).unwrap() % texts.len()];
+            let run = if runs {
+                usize::try_from(state >> 20 & 63).unwrap()
+            } else {
+                1
+            };
+            column.extend(std::iter::repeat_n(text, run));
+        }
+        column.truncate(5_000);
+        column
+    };
+    for runs in [true, false] {
+        let (usage, payer) = (pick(runs), pick(runs));
+        let views = |texts: &[Option<&str>]| Arc::new(StringViewArray::from(texts.to_vec())) as ArrayRef;
+        let plain = |texts: &[Option<&str>]| Arc::new(arrow::array::StringArray::from(texts.to_vec())) as ArrayRef;
+        for scope in [scope(&[ANN]), scope(&[BOB, PAYER]), scope(&[])] {
+            let by_view = scope.mask(&views(&usage), Some(&views(&payer))).unwrap();
+            assert_eq!(by_view, scope.mask(&plain(&usage), Some(&plain(&payer))).unwrap());
+            assert_eq!(
+                scope.mask(&views(&usage), None).unwrap(),
+                scope.mask(&plain(&usage), None).unwrap()
+            );
+            let sliced = scope
+                .mask(&views(&usage).slice(17, 900), Some(&views(&payer).slice(17, 900)))
+                .unwrap();
+            assert_eq!(sliced, by_view.slice(17, 900));
+        }
+    }
+}
+
 #[test]
 fn the_usage_account_decides_and_then_the_payer() {
     let usage: ArrayRef = Arc::new(StringViewArray::from(vec![

@@ -88,11 +88,7 @@ pub(super) async fn plan(session: &BoundSession, mut statement: Statement) -> Da
     bind(session.clone(), plan, session.names.view.now)
 }
 
-<<<<<<< HEAD
-pub(super) fn bind(session: BoundSession, plan: LogicalPlan) -> DataFusionResult<BoundQuery> {
-=======
-fn bind(session: BoundSession, plan: LogicalPlan, now: DateTime<Utc>) -> DataFusionResult<BoundQuery> {
->>>>>>> history
+pub(super) fn bind(session: BoundSession, plan: LogicalPlan, now: DateTime<Utc>) -> DataFusionResult<BoundQuery> {
     let explains = matches!(plan, LogicalPlan::Explain(_));
     let analyzed = !explains && plan.get_parameter_names()?.is_empty();
     let plan = if analyzed {

@@ -208,7 +208,7 @@ impl SystemTable for Seen {
 #[tokio::test]
 async fn system_tables_are_seen_through_the_scope() {
     let mut world = world().await;
-    world.builder.system = vec![Arc::new(Seen) as Arc<dyn SystemTable>].into();
+    Arc::get_mut(&mut world.builder).unwrap().system = vec![Arc::new(Seen) as Arc<dyn SystemTable>].into();
     for (principal, expected) in [
         (reader(&[]), "2|1"),
         (reader(&[ANN]), "1|1"),

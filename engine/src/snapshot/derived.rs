@@ -1,13 +1,14 @@
-//! What was made of a snapshot for speed: the same rows summed, in files of Farthing's own.
+//! What was made of a snapshot for speed: the same rows summed, and the same rows in another order, in files of Farthing's own.
 //!
 //! Nothing here is needed for an answer, and nothing changes one. The document belongs to one snapshot and is named beside
 //! it in the catalog; a snapshot that replaces that one starts without.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnType, PinnedFile};
+use super::{ColumnType, PinnedFile, Snapshot};
 use crate::id::{BillingPeriod, ExportId, SnapshotId};
 
 /// The version of the document's form and of what is in the files: a document of another version is made anew.
@@ -28,6 +29,8 @@ pub struct Derived {
     pub of: SnapshotId,
     /// The rollups, by level.
     pub rollups: Vec<Rollup>,
+    /// The same snapshot with its rows rewritten. It has the id of the snapshot, since its rows are the same.
+    pub clustered: Option<Arc<Snapshot>>,
 }
 
 /// What the rows of a rollup are sums by, besides its dimensions.

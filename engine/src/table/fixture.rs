@@ -224,10 +224,10 @@ impl Clock for RealClock {
 pub(crate) struct World {
     pub store: Arc<InMemory>,
     pub catalog: Catalog,
-    pub builder: SessionBuilder,
+    pub builder: Arc<SessionBuilder>,
     pub limits: Limits,
     pub executor: LocalExecutor,
-    spill: std::path::PathBuf,
+    pub spill: std::path::PathBuf,
 }
 
 impl Drop for World {
@@ -250,7 +250,7 @@ impl World {
         let stores = Arc::new(ExportStores::new(Arc::new(OneStore(Arc::clone(&store))), store.clone()));
         let spill = std::env::temp_dir().join(format!("farthing-test-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&spill).unwrap();
-        let builder = SessionBuilder::try_new(&limits, stores, Vec::new(), &spill).unwrap();
+        let builder = Arc::new(SessionBuilder::try_new(&limits, stores, Vec::new(), &spill).unwrap());
         let executor = LocalExecutor::new(&limits, tokio::runtime::Handle::current(), Arc::new(RealClock));
         let world = Self {
             store,
@@ -391,6 +391,7 @@ impl World {
             listed: false,
             data_through: None,
             files: pinned,
+            clustered: None,
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) async fn plan(
         }
         let leaves = match snapshot.form {
             Form::Delivered => &mut delivered,
-            Form::Stored => &mut stored,
+            Form::Stored | Form::Clustered => &mut stored,
         };
         for file in &snapshot.files {
             sort_file(table, &snapshot, file, leaves);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::datasource::table_schema::TableSchema;
 
+use super::stored::Stored;
 use super::{Audience, BILLING_PERIOD, HAS_NET_COSTS};
 use crate::catalog::Export;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,10 +22,11 @@ pub(super) struct Columns {
     pub visible: SchemaRef,
     /// What the files hold, and the values that each file carries.
     pub table: TableSchema,
+    audience: Audience,
 }
 
 impl Columns {
-    pub fn try_new(export: &Export, snapshots: &[Arc<Snapshot>], audience: Audience) -> Result<Self> {
+    pub fn try_new(export: &Export, snapshots: &[Arc<Snapshot>], stored: &Stored, audience: Audience) -> Result<Self> {
         let mut order: Vec<(String, ColumnType)> = Vec::new();
         let mut places: HashMap<String, (usize, BillingPeriod)> = HashMap::new();
         for snapshot in snapshots {
@@ -60,10 +62,24 @@ impl Columns {
                 }
             }
         }
-        let file: Fields = order
+        let delivered = order
             .iter()
-            .map(|(name, r#type)| Field::new(name, arrow_type(*r#type), true))
-            .collect();
+            .map(|(name, r#type)| Field::new(name, arrow_type(*r#type), true));
+        let more = match audience {
+            Audience::Statement => Vec::new(),
+            Audience::Costs => stored.costs_fields(),
+        };
+        Ok(Self::of(delivered.chain(more).collect(), audience))
+    }
+
+    /// The columns with more columns of the files.
+    pub fn with(&self, more: impl IntoIterator<Item = Field>) -> Self {
+        let known = self.table.file_schema().fields().iter().cloned();
+        let more = more.into_iter().map(Arc::new);
+        Self::of(known.chain(more).collect(), self.audience)
+    }
+
+    fn of(file: Fields, audience: Audience) -> Self {
         let added: Vec<FieldRef> = vec![
             Arc::new(Field::new(BILLING_PERIOD, DataType::Utf8, false)),
             Arc::new(Field::new(HAS_NET_COSTS, DataType::Boolean, false)),
@@ -73,12 +89,13 @@ impl Columns {
             Audience::Costs => &added[..],
         };
         let visible: Fields = file.iter().chain(shown).cloned().collect();
-        Ok(Self {
+        Self {
             visible: Arc::new(Schema::new(visible)),
             table: TableSchema::builder(Arc::new(Schema::new(file)))
                 .with_table_partition_cols(added)
                 .build(),
-        })
+            audience,
+        }
     }
 }
 

@@ -126,6 +126,7 @@ impl Node {
         let deriver = Arc::new(Deriver::new(
             Arc::clone(&catalog),
             Arc::clone(&sessions),
+            Scratch::new(spill.clone()),
             Arc::clone(&clock),
             limits.clone(),
         ));

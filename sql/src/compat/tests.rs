@@ -159,6 +159,7 @@ fn snapshot(now: DateTime<Utc>) -> Snapshot {
         listed: false,
         data_through: None,
         files: Vec::new(),
+        clustered: None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::gather::gather_map;
 use crate::catalog::Export;
 use crate::money::function::{MONEY, exact_amount, prorated_amount};
 use crate::money::{PRECISION, SCALE};
-use crate::table::{BILLING_PERIOD, HAS_NET_COSTS};
+use crate::table::{BILLING_PERIOD, HAS_NET_COSTS, Stored};
 
 pub(super) const LINE_ITEM_TYPE: &str = "line_item_line_item_type";
 pub(super) const SAVINGS_PLAN: &str = "savings_plan_savings_plan_a_r_n";
@@ -33,11 +33,22 @@ pub(super) struct Sources<'a> {
     columns: &'a DFSchema,
     /// The export.
     pub export: &'a Export,
+    stored: &'a Stored,
 }
 
 impl<'a> Sources<'a> {
-    pub fn new(columns: &'a DFSchema, export: &'a Export) -> Self {
-        Self { columns, export }
+    pub fn new(columns: &'a DFSchema, export: &'a Export, stored: &'a Stored) -> Self {
+        Self {
+            columns,
+            export,
+            stored,
+        }
+    }
+
+    /// A column of `costs` that all files have.
+    pub fn stored(&self, column: &str) -> Option<Expr> {
+        let stored = self.stored.costs_column(column)?;
+        self.delivered(stored).map(|(column, _)| column)
     }
 
     fn delivered(&self, name: &str) -> Option<(Expr, &DataType)> {
@@ -70,6 +81,7 @@ impl<'a> Sources<'a> {
         };
         match self.delivered(name) {
             Some((column, delivered)) if fits(delivered) => match r#type {
+                CostType::Text if delivered.is_string() && self.stored.is_never_blank(name) => column,
                 CostType::Text if delivered.is_string() => nullif(column, text("")),
                 CostType::Text => cast(column, DataType::Utf8View),
                 CostType::Money => exact_amount(column),

@@ -15,13 +15,14 @@ use super::chain::{Part, table_of};
 use super::dimension::{self, Found};
 use super::linear::{self, Known};
 use super::{Measured, Need, Switch, where_passes};
-use crate::costs::mapping::COLUMNS;
+use crate::costs::mapping::{self, COLUMNS};
+use crate::costs::owners::AccountNames;
 use crate::error::Error;
 use crate::rollup::columns::{QUANTITIES, is_summed};
 use crate::scope::rule::with_filter;
 use crate::snapshot::Snapshot;
 use crate::snapshot::derived::{COSTS_PREFIX, EXACT_PREFIX, Level, ROWS, Role, Rollup};
-use crate::table::{BILLING_PERIOD, SnapshotTable};
+use crate::table::{BILLING_PERIOD, SnapshotTable, Stored};
 
 /// The inputs that a part comes to.
 pub(super) struct Plans {
@@ -275,6 +276,13 @@ impl<'a> Months<'a> {
     }
 }
 
+/// The columns of `costs` over delivered columns alone.
+fn computed(scan: &TableScan, table: &SnapshotTable) -> DataFusionResult<Vec<Expr>> {
+    let none = (Stored::default(), AccountNames::default());
+    let exprs = mapping::expressions(&scan.projected_schema, table.export(), &none.0, &none.1)?;
+    Ok(exprs.into_iter().map(Expr::unalias).collect())
+}
+
 fn at_level(
     part: &Part,
     asked: &AllAsked<'_>,
@@ -287,9 +295,25 @@ fn at_level(
         used.borrow_mut().insert(column.to_owned());
         Expr::Column(Column::new(Some(name.clone()), column))
     };
-    let delivered = |column: &Column| match column.name.as_str() {
+    let raw = |column: &Column| match column.name.as_str() {
         BILLING_PERIOD => Found::Same(at(BILLING_PERIOD)),
         column => months.find(column, Some(column), &at, level),
+    };
+    // Files that store columns of `costs` are read by those; a rollup has what they are computed of.
+    let computed = match part.costs {
+        Some(_) => computed(&part.scan, table)?,
+        None => Vec::new(),
+    };
+    let delivered = |column: &Column| {
+        let stored = table.stored().costs_column_of(&column.name);
+        let place = stored.and_then(|stored| COLUMNS.iter().position(|known| known.name == stored));
+        match place.and_then(|place| computed.get(place)) {
+            None => raw(column),
+            Some(expr) => match dimension::over(expr, &raw) {
+                Ok(Some(expr)) => Found::Same(expr),
+                _ => Found::Lost,
+            },
+        }
     };
     let summed = |column: &Column| {
         let sum = format!("{EXACT_PREFIX}{}", column.name);
