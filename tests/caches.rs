@@ -95,7 +95,10 @@ fn caches_never_change_an_answer() {
     let cases = number(CASES).unwrap_or(32);
     run(Start::AllConnected, async |bench| {
         let linked = bench.cloud.sample.linked();
-        let (one, other) = ([linked[0].clone(), linked[1].clone()], [linked[1].clone(), linked[2].clone()]);
+        let (one, other) = (
+            [linked[0].clone(), linked[1].clone()],
+            [linked[1].clone(), linked[2].clone()],
+        );
         bench.site.put_login("one", Role::Reader, grant_of(&one)).await;
         bench.site.put_login("other", Role::Reader, grant_of(&other)).await;
         let mut users = [
@@ -205,8 +208,14 @@ fn values_of_parameters_are_a_part_of_the_question() {
                     for period in ["2026-05", "2026-06"] {
                         let values: [Param; 2] = [account.as_str().into(), period.into()];
                         let bound = client.run_with(sql, &values).await.unwrap();
-                        let literal = sql.replace("$1", &format!("'{account}'")).replace("$2", &format!("'{period}'"));
-                        assert_eq!(bound.rows, client.run(&literal).await.unwrap().rows, "{way:?} {literal}");
+                        let literal = sql
+                            .replace("$1", &format!("'{account}'"))
+                            .replace("$2", &format!("'{period}'"));
+                        assert_eq!(
+                            bound.rows,
+                            client.run(&literal).await.unwrap().rows,
+                            "{way:?} {literal}"
+                        );
                     }
                 }
             }
@@ -261,7 +270,9 @@ fn switched_off_means_off() {
             for _ in 0..2 {
                 bench.ask("SELECT sum(billed_cost) FROM costs").await;
             }
-            let answer = bench.ask("SELECT name, entries, hits FROM system.caches ORDER BY 1").await;
+            let answer = bench
+                .ask("SELECT name, entries, hits FROM system.caches ORDER BY 1")
+                .await;
             let names = answer.column("name");
             assert_eq!(names, [Some("footers"), Some("plans"), Some("results")]);
             for at in [1, 2] {

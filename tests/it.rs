@@ -27,6 +27,7 @@ mod manual;
 mod migration;
 mod obstacles;
 mod policies;
+mod rollups;
 mod samples;
 mod secrets;
 mod setup;

@@ -13,8 +13,8 @@ mod names;
 
 mod optimizer;
 mod query;
-mod rollup;
 mod repeat;
+mod rollup;
 mod safe_first;
 mod shredded;
 mod sum_of_sums;
@@ -175,7 +175,12 @@ impl SessionBuilder {
             ranges.info(),
             self.results.info(),
         ];
-        let mut system: Vec<_> = self.system.iter().filter(|table| table.name() != CACHES).cloned().collect();
+        let mut system: Vec<_> = self
+            .system
+            .iter()
+            .filter(|table| table.name() != CACHES)
+            .cloned()
+            .collect();
         system.push(Arc::new(Caches(caches)));
         self.system = system.into();
         self.files.ranges = Some(ranges);

@@ -3,8 +3,8 @@
 //! A snapshot is immutable: it is written once, as one JSON document, and read by every statement whose catalog version
 //! names it. Whatever is in it about accounts is computed from the files at import, never estimated.
 
-pub mod derived;
 pub mod clustered;
+pub mod derived;
 pub mod services;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod columns;
 mod deliveries;
 mod exports;
 mod months;
+mod rollups;
 pub(crate) mod rows;
 mod setup;
 
@@ -35,6 +36,7 @@ use columns::ExportColumns;
 use deliveries::Deliveries;
 use exports::Exports;
 use months::Months;
+use rollups::Rollups;
 use rows::{Cell, batch, schema};
 use setup::{ExportCandidates, PermissionChecksTable};
 
@@ -71,6 +73,7 @@ pub fn system_tables(sources: SystemSources) -> Vec<Arc<dyn SystemTable>> {
         Arc::new(Months(sources.imports)),
         Arc::new(PermissionChecksTable(sources.permission_checks)),
         Arc::new(ProcedureRuns(sources.procedure_runs)),
+        Arc::new(Rollups),
         Arc::new(Secrets(sources.vault)),
         Arc::new(Snapshots),
     ]
@@ -281,7 +284,7 @@ impl SystemTable for Snapshots {
                     Cell::text(snapshot.export.as_str()),
                     Cell::text(&snapshot.period.to_string()),
                     Cell::text(snapshot.id.as_str()),
-                    Cell::text(snapshot.form.as_str()),
+                    Cell::text(view.lease.readable(snapshot).form.as_str()),
                     Cell::instant(snapshot.delivered_at),
                     Cell::maybe_text(snapshot.execution_id.clone()),
                     Cell::maybe_text(full.then(|| snapshot.manifest_key.clone())),

@@ -8,8 +8,10 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result as DataFusionResult, TableReference};
 use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, lit, when};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use super::chain::{Part, table_of};
 use super::dimension::{self, Found};
@@ -279,8 +281,12 @@ impl<'a> Months<'a> {
 /// The columns of `costs` over delivered columns alone.
 fn computed(scan: &TableScan, table: &SnapshotTable) -> DataFusionResult<Vec<Expr>> {
     let none = (Stored::default(), AccountNames::default());
-    let exprs = mapping::expressions(&scan.projected_schema, table.export(), &none.0, &none.1)?;
-    Ok(exprs.into_iter().map(Expr::unalias).collect())
+    let schema = &scan.projected_schema;
+    let exprs = mapping::expressions(schema, table.export(), &none.0, &none.1)?;
+    // These have not been through the analyser, which makes types meet.
+    let context = SimplifyContext::builder().with_schema(Arc::clone(schema)).build();
+    let simplifier = ExprSimplifier::new(context);
+    exprs.into_iter().map(|expr| simplifier.coerce(expr.unalias(), schema)).collect()
 }
 
 fn at_level(
