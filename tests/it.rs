@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod caches;
 mod clustered;
 mod connect;
 mod crash;

@@ -21,9 +21,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{BillingPeriod, CatalogVersion, ExportId, SnapshotId};
 use crate::port::Clock;
 use crate::snapshot::Snapshot;
+use crate::snapshot::derived::{self, Derived};
 use crate::snapshot::services::ServiceTotals;
 pub use archive::Archive;
-pub use document::{Account, AccountKind, CatalogDocument, Change, Export, ExportKind, KeptExport};
+pub use document::{Account, AccountKind, CatalogDocument, Change, DerivedRef, Export, ExportKind, KeptExport};
 pub use past::{KnownDelivery, PastDelivery, PastFiles};
 
 /// Documents older than so many versions are removed: statements live for minutes, and a busy server publishes a few
@@ -34,12 +35,28 @@ const KEPT_DOCUMENTS: u64 = 1_000;
 const PUBLISH_TRIES: usize = 32;
 
 /// One catalog version with its snapshots in memory. Immutable.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CatalogState {
     /// The document.
     pub document: CatalogDocument,
     /// The snapshots that the document names.
     pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Snapshot>>>,
+    /// What was made of them for speed, where it can be read and this Farthing knows its form.
+    pub derived: BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Derived>>>,
+}
+
+impl CatalogState {
+    /// What was made of this snapshot, if something was.
+    pub fn derived_of(&self, snapshot: &Snapshot) -> Option<&Arc<Derived>> {
+        let made = self.derived.get(&snapshot.export)?.get(&snapshot.period)?;
+        (made.of == snapshot.id).then_some(made)
+    }
+
+    /// The snapshot in the form that is read fastest: the same rows.
+    pub fn readable(&self, snapshot: &Arc<Snapshot>) -> Arc<Snapshot> {
+        let clustered = self.derived_of(snapshot).and_then(|made| made.clustered.as_ref());
+        Arc::clone(clustered.unwrap_or(snapshot))
+    }
 }
 
 /// A reader's hold on one catalog version: whatever is published meanwhile, the reader keeps seeing this one.
@@ -109,6 +126,18 @@ impl Catalog {
         Ok(())
     }
 
+    /// Makes what was made of a snapshot durable. It is not used before a change names it.
+    pub async fn write_derived(&self, derived: &Derived) -> Result<()> {
+        let path = derived_path(&derived.export, derived.period, &derived.of, &derived.id);
+        let bytes = serde_json::to_vec(derived)
+            .map_err(|e| Error::defect("what was made of a snapshot cannot be written").with_source(e))?;
+        self.store
+            .put(&path, PutPayload::from(bytes))
+            .await
+            .map_err(|e| state_error("write", &path, e))?;
+        Ok(())
+    }
+
     /// Makes the totals by service of a snapshot durable.
     pub async fn write_totals(&self, totals: &ServiceTotals) -> Result<()> {
         let path = totals_path(&totals.export, totals.period, &totals.snapshot);
@@ -136,10 +165,12 @@ impl Catalog {
     ) -> Result<usize> {
         let lease = self.lease();
         let (document, prefix) = (&lease.document, Path::from(format!("snapshots/{export}")));
-        let named: std::collections::BTreeSet<Path> = document
+        let mut named: std::collections::BTreeSet<Path> = document
             .snapshots_of(export)
             .flat_map(|(period, id)| [snapshot_path(export, period, id), totals_path(export, period, id)])
             .collect();
+        let made = document.derived.get(export).into_iter().flatten();
+        named.extend(made.map(|(period, made)| derived_path(export, *period, &made.of, &made.id)));
         let listed: Vec<Path> = match self
             .store
             .list(Some(&prefix))
@@ -153,14 +184,15 @@ impl Catalog {
         let mut purged = 0;
         for path in listed.into_iter().filter(|path| !named.contains(path)) {
             let name = path.filename().unwrap_or_default();
-            let is_totals = name.ends_with(TOTALS);
-            let id = name.strip_suffix(TOTALS).or_else(|| name.strip_suffix(".json"));
+            // Beside the snapshot's document may lie others, whose names go on after its id.
+            let is_snapshot = name.split('.').count() == 2;
+            let id = name.split('.').next();
             let period = path.parts().nth(2);
             if !doomed(period.as_ref().map_or("", AsRef::as_ref), id.unwrap_or(name)) {
                 continue;
             }
             match self.store.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => purged += usize::from(!is_totals),
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => purged += usize::from(is_snapshot),
                 Err(error) => return Err(state_error("delete", &path, error)),
             }
         }
@@ -287,7 +319,54 @@ async fn load_state(
     for (export, period, snapshot) in loaded {
         snapshots.entry(export).or_default().insert(period, snapshot);
     }
-    Ok(CatalogState { document, snapshots })
+    let derived = load_derived(store, &document, former).await;
+    Ok(CatalogState {
+        document,
+        snapshots,
+        derived,
+    })
+}
+
+/// What was made of the snapshots. Nothing depends on it, so what cannot be read is left out and made again.
+async fn load_derived(
+    store: &Arc<dyn ObjectStore>,
+    document: &CatalogDocument,
+    former: Option<&CatalogState>,
+) -> BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Derived>>> {
+    let mut named: Vec<(ExportId, BillingPeriod, DerivedRef)> = Vec::new();
+    for (export, periods) in &document.derived {
+        named.extend(
+            periods
+                .iter()
+                .map(|(period, made)| (export.clone(), *period, made.clone())),
+        );
+    }
+    let mut loaded = stream::iter(named)
+        .map(|(export, period, made)| async move {
+            let known = former
+                .and_then(|state| state.derived.get(&export)?.get(&period))
+                .filter(|known| known.id == made.id);
+            if let Some(known) = known {
+                return Some((export, period, Arc::clone(known)));
+            }
+            let path = derived_path(&export, period, &made.of, &made.id);
+            match read_json::<Derived>(store, &path).await {
+                Ok(read) if read.format_version == derived::FORMAT_VERSION => Some((export, period, Arc::new(read))),
+                Ok(_) => None,
+                Err(error) => {
+                    tracing::warn!(%path, %error, "what was made of a snapshot cannot be read and is made again");
+                    None
+                }
+            }
+        })
+        .buffered(16);
+    let mut derived: BTreeMap<ExportId, BTreeMap<BillingPeriod, Arc<Derived>>> = BTreeMap::new();
+    while let Some(next) = loaded.next().await {
+        if let Some((export, period, made)) = next {
+            derived.entry(export).or_default().insert(period, made);
+        }
+    }
+    derived
 }
 
 async fn read_json<T: serde::de::DeserializeOwned>(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<T> {
@@ -320,6 +399,10 @@ fn document_path(version: CatalogVersion) -> Path {
 
 fn snapshot_path(export: &ExportId, period: BillingPeriod, id: &SnapshotId) -> Path {
     Path::from(format!("snapshots/{export}/{period}/{id}.json"))
+}
+
+fn derived_path(export: &ExportId, period: BillingPeriod, of: &SnapshotId, id: &SnapshotId) -> Path {
+    Path::from(format!("snapshots/{export}/{period}/{of}.{id}.derived.json"))
 }
 
 /// How the name of a document of totals by service ends; it lies beside its snapshot's.

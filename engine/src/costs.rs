@@ -123,6 +123,7 @@ fn parts(
     let mut parts: BTreeMap<Shape, Part> = BTreeMap::new();
     let is_lost = |snapshot: &Snapshot| lost.is_some_and(|lost| lost.contains(&snapshot.period));
     for snapshot in lease.snapshots.get(&export.id).into_iter().flat_map(BTreeMap::values) {
+        let snapshot = &lease.readable(snapshot);
         let theirs = excluded.get(&snapshot.period);
         // Where no row of a lost one would be seen, nothing is missed.
         if is_lost(snapshot) && !would_be_seen(snapshot, theirs, scope) {

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cache::result::Recording;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limits;
 use crate::port::Clock;
@@ -56,10 +57,18 @@ impl LocalExecutor {
         }
     }
 
-    /// Admits a query and starts it. `timeout` counts from this call to the last row. Errors here: `Admission` if no slot
+    /// Gives the rows of the same query again if they are kept; else admits the query and starts it. `timeout` counts from this call to the last row. Errors here: `Admission` if no slot
     /// became free in time, `Deadline`, `Cancelled`. All others come through the stream, planning included; a file that
     /// AWS replaced is `SnapshotReplaced`, and if that is the first item the query can be planned anew.
     pub async fn execute(&self, query: BoundQuery, cancel: CancellationToken, timeout: Duration) -> Result<RowStream> {
+        let query = query.settled()?;
+        let (former, recording) = query.former_rows();
+        if let Some(rows) = former {
+            return match cancel.is_cancelled() {
+                true => Err(cancelled()),
+                false => Ok(stream::iter(rows.to_vec().into_iter().map(Ok)).boxed()),
+            };
+        }
         let clock = Arc::clone(&self.clock);
         let mut deadline = Box::pin(async move { clock.sleep(timeout).await });
         let slot = tokio::select! {
@@ -89,7 +98,7 @@ impl LocalExecutor {
                 let _ = batches.send(Err(error)).await;
             }
         });
-        Ok(rows(received, AbortOnDropHandle::new(task)))
+        Ok(rows(received, AbortOnDropHandle::new(task), recording))
     }
 }
 
@@ -135,19 +144,34 @@ async fn run(query: BoundQuery, batches: &mpsc::Sender<Result<RecordBatch>>, slo
     Ok(())
 }
 
-fn rows(received: mpsc::Receiver<Result<RecordBatch>>, task: AbortOnDropHandle<()>) -> RowStream {
-    stream::unfold((received, Some(task)), |(mut received, mut task)| async move {
+/// The rows as they come. They are kept once the last one was taken and the query ended well, and in no other case.
+fn rows(
+    received: mpsc::Receiver<Result<RecordBatch>>,
+    task: AbortOnDropHandle<()>,
+    recording: Option<Recording>,
+) -> RowStream {
+    let start = (received, Some(task), recording);
+    stream::unfold(start, |(mut received, mut task, recording)| async move {
         if let Some(item) = received.recv().await {
+            let recording = match &item {
+                Ok(batch) => recording.and_then(|recording| recording.with(batch)),
+                Err(_) => None,
+            };
             if item.is_err() {
                 received.close();
             }
-            return Some((item, (received, task)));
+            return Some((item, (received, task, recording)));
         }
         // The channel ends with the task; a task that panicked must not look like the end of the rows.
         match task.take()?.await {
-            Ok(()) => None,
-            Err(error) if error.is_cancelled() => Some((Err(shutting_down()), (received, None))),
-            Err(_) => Some((Err(Error::defect("the query failed unexpectedly")), (received, None))),
+            Ok(()) => {
+                if let Some(recording) = recording {
+                    recording.keep();
+                }
+                None
+            }
+            Err(error) if error.is_cancelled() => Some((Err(shutting_down()), (received, None, None))),
+            Err(_) => Some((Err(Error::defect("the query failed unexpectedly")), (received, None, None))),
         }
     })
     .boxed()

@@ -45,6 +45,7 @@ use crate::port::{Clock, Credential, DeliveryLayout, ExportSource, LocationRepor
 use crate::snapshot::Snapshot;
 pub use columns::header::athena_name;
 use news::News;
+pub(crate) use rewrite::folder as stored_folder;
 use run::{Ending, Recorder};
 pub use run::{ImportRun, ImportState};
 pub use scratch::Scratch;

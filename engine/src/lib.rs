@@ -5,6 +5,7 @@
 //! outside comes through the traits of [`port`]. ARCHITECTURE.md has the map and the invariants.
 
 pub mod account;
+pub mod cache;
 pub mod catalog;
 pub mod costs;
 pub mod derive;
@@ -19,6 +20,7 @@ pub mod money;
 pub mod port;
 pub mod principal;
 pub mod resource;
+pub mod rollup;
 pub mod scope;
 pub mod secret;
 pub mod session;

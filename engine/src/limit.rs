@@ -25,6 +25,12 @@ pub struct Limits {
     pub import_parallelism: usize,
     /// Parquet footers kept in memory, in bytes.
     pub footer_cache_bytes: u64,
+    /// Ranges of delivered files kept on disk, in bytes; 0 keeps none.
+    pub disk_cache_bytes: u64,
+    /// Results of statements kept in memory, in bytes; 0 keeps none.
+    pub result_cache_bytes: u64,
+    /// Plans of statements kept in memory; 0 keeps none.
+    pub plan_cache_entries: usize,
     /// Portals of one session.
     pub portals: usize,
     /// Prepared statements of one session.
@@ -37,6 +43,8 @@ pub struct Limits {
     pub history_entries: usize,
     /// Past deliveries kept of each month of an export.
     pub past_deliveries: usize,
+    /// Rows of one rollup of one month.
+    pub rollup_rows: usize,
 }
 
 impl Limits {
@@ -54,12 +62,17 @@ impl Limits {
             columns: 2_000,
             import_parallelism: 4,
             footer_cache_bytes: 256 << 20,
+            disk_cache_bytes: 10 << 30,
+            // One part in twenty, at most a quarter of a gibibyte: dashboards ask for little, and often for the same.
+            result_cache_bytes: (memory as u64 / 20).min(256 << 20),
+            plan_cache_entries: 256,
             portals: 64,
             prepared_statements: 1_000,
             statement_bytes: 1 << 20,
             aws_call_timeout: Duration::from_secs(30),
             history_entries: 10_000,
             past_deliveries: 30,
+            rollup_rows: 500_000,
         }
     }
 }
@@ -102,6 +115,12 @@ impl Limits {
             ),
             entry("columns", self.columns as u64, "columns", "Columns of one table."),
             entry(
+                "disk_cache_bytes",
+                self.disk_cache_bytes,
+                "bytes",
+                "Ranges of delivered files kept on disk.",
+            ),
+            entry(
                 "footer_cache_bytes",
                 self.footer_cache_bytes,
                 "bytes",
@@ -131,6 +150,12 @@ impl Limits {
                 "deliveries",
                 "Past deliveries kept of each month of an export.",
             ),
+            entry(
+                "plan_cache_entries",
+                self.plan_cache_entries as u64,
+                "plans",
+                "Plans of statements kept in memory.",
+            ),
             entry("portals", self.portals as u64, "portals", "Portals of one session."),
             entry(
                 "prepared_statements",
@@ -149,6 +174,18 @@ impl Limits {
                 self.query_slots as u64,
                 "statements",
                 "Statements that run at the same time.",
+            ),
+            entry(
+                "result_cache_bytes",
+                self.result_cache_bytes,
+                "bytes",
+                "Results of statements kept in memory.",
+            ),
+            entry(
+                "rollup_rows",
+                self.rollup_rows as u64,
+                "rows",
+                "Rows of one rollup of one month; a finer one is not made.",
             ),
             entry(
                 "snapshot_files",

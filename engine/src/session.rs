@@ -13,9 +13,12 @@ mod names;
 
 mod optimizer;
 mod query;
+mod rollup;
+mod repeat;
 mod safe_first;
 mod shredded;
 mod sum_of_sums;
+mod switch;
 mod tagged;
 
 use std::path::Path;
@@ -50,6 +53,9 @@ use url::Url;
 use self::checked::{Checked, NotDistinct};
 use self::currency::CurrencyRule;
 use crate::account::policy;
+use crate::cache::disk::RangeCache;
+use crate::cache::result::{Meaning, ResultCache};
+use crate::cache::{Bound, CacheInfo, Counters};
 use crate::catalog::{Archive, Lease};
 use crate::costs::owners::KnownOwners;
 use crate::costs::tag;
@@ -62,9 +68,11 @@ use crate::scope::AccountScope;
 use crate::scope::check::ScopeCheck;
 use crate::scope::rule::ScopeRule;
 use crate::store::ExportStores;
+use crate::system::tables::caches::{CACHES, Caches};
 use crate::system::{SystemTable, SystemView};
 use crate::table::{EXPORT_SCHEME, Files, FooterCache};
 pub use query::BoundQuery;
+pub use switch::Switch;
 
 /// The name of the database.
 pub const CATALOG: &str = "farthing";
@@ -86,6 +94,10 @@ pub struct QuerySettings {
     pub statement_timeout: Duration,
     /// Schemas that unqualified names are looked up in, in order.
     pub search_path: Vec<String>,
+    /// Whether a rollup may answer for the rows that it sums up.
+    pub rollup: Switch,
+    /// Whether a former result may be given again.
+    pub result_cache: Switch,
     /// What `now()` is for the whole statement.
     pub now: DateTime<Utc>,
 }
@@ -98,6 +110,8 @@ impl QuerySettings {
             target_partitions: limits.query_slots,
             statement_timeout: limits.statement_timeout,
             search_path: vec!["public".to_owned()],
+            rollup: Switch::On,
+            result_cache: Switch::On,
             now,
         }
     }
@@ -110,6 +124,8 @@ pub struct SessionBuilder {
     system: Arc<[Arc<dyn SystemTable>]>,
     owners: KnownOwners,
     archive: Arc<Archive>,
+    results: ResultCache,
+    plans: CacheInfo,
 }
 
 impl std::fmt::Debug for SessionBuilder {
@@ -123,21 +139,52 @@ impl SessionBuilder {
     pub fn try_new(
         limits: &Limits,
         stores: Arc<ExportStores>,
-        system: Vec<Arc<dyn SystemTable>>,
+        mut system: Vec<Arc<dyn SystemTable>>,
         spill_directory: &Path,
     ) -> Result<Self> {
         let runtime = runtime(limits, spill_directory)
             .map_err(|error| Error::new(ErrorKind::Disk, "the spill directory cannot be used").with_source(error))?;
+        let footers = FooterCache::new(limits.footer_cache_bytes);
+        let results = ResultCache::new(limits.result_cache_bytes);
+        let plans = CacheInfo {
+            name: "plans",
+            bound: Bound::Entries(limits.plan_cache_entries as u64),
+            counters: Arc::<Counters>::default(),
+        };
+        system.push(Arc::new(Caches(vec![footers.info(), plans.clone(), results.info()])));
         Ok(Self {
             template: template(runtime),
             archive: Arc::new(Archive::new(stores.own())),
+            results,
+            plans,
             files: Files {
                 stores,
-                footers: FooterCache::new(limits.footer_cache_bytes),
+                footers,
+                ranges: None,
             },
             system: system.into(),
             owners: KnownOwners::default(),
         })
+    }
+
+    /// The same with ranges of buckets kept on disk.
+    pub fn with_ranges(mut self, ranges: RangeCache) -> Self {
+        let caches = vec![
+            self.files.footers.info(),
+            self.plans.clone(),
+            ranges.info(),
+            self.results.info(),
+        ];
+        let mut system: Vec<_> = self.system.iter().filter(|table| table.name() != CACHES).cloned().collect();
+        system.push(Arc::new(Caches(caches)));
+        self.system = system.into();
+        self.files.ranges = Some(ranges);
+        self
+    }
+
+    /// Where whoever keeps plans of statements counts them.
+    pub fn plans(&self) -> &CacheInfo {
+        &self.plans
     }
 
     /// A session for statements of `principal` in the catalog version of `lease`. Makes no request.
@@ -193,6 +240,10 @@ impl SessionBuilder {
         let mut state = builder
             .with_config(config)
             .with_analyzer_rules(analyzer)
+            .with_optimizer_rules(match settings.rollup {
+                Switch::On => self.template.optimizers().to_vec(),
+                Switch::Off => optimizer::rules(Switch::Off),
+            })
             .with_catalog_list(Arc::new(names::OneCatalog(Arc::clone(&names))))
             .with_physical_optimizer_rules(rules)
             .build();
@@ -204,6 +255,12 @@ impl SessionBuilder {
         Ok(BoundSession {
             state: Arc::new(state),
             names,
+            results: (settings.result_cache.is_on() && self.results.holds_any()).then(|| self.results.clone()),
+            meaning: Meaning {
+                time_zone: settings.time_zone.clone(),
+                target_partitions: settings.target_partitions,
+                rollup: settings.rollup,
+            },
         })
     }
 }
@@ -285,7 +342,7 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_table_function_list(SessionStateDefaults::default_table_functions())
-        .with_optimizer_rules(optimizer::rules())
+        .with_optimizer_rules(optimizer::rules(Switch::On))
         .with_physical_optimizer_rules(physical_rules())
         .build()
 }
@@ -348,6 +405,9 @@ pub trait SchemaSource: std::fmt::Debug + Send + Sync {
 pub struct BoundSession {
     state: Arc<SessionState>,
     names: Arc<names::Names>,
+    /// Results of former statements, unless they are not to be used.
+    results: Option<ResultCache>,
+    meaning: Meaning,
 }
 
 impl std::fmt::Debug for BoundSession {
@@ -376,17 +436,18 @@ impl BoundSession {
     /// The session with the schemas and functions of `source`. What a statement sees of billing files does not change.
     /// Error: `Defect` if a function cannot be registered.
     pub fn with_schemas(self, source: Arc<dyn SchemaSource>) -> Result<Self> {
-        let mut state = Arc::unwrap_or_clone(self.state);
+        let mut state = SessionState::clone(&self.state);
         for function in source.functions() {
             state.register_udf(function).map_err(datafusion_error)?;
         }
-        let mut names = Arc::unwrap_or_clone(self.names);
+        let mut names = names::Names::clone(&self.names);
         names.further = Some(source);
         let names = Arc::new(names);
         state.register_catalog_list(Arc::new(names::OneCatalog(Arc::clone(&names))));
         Ok(Self {
             state: Arc::new(state),
             names,
+            ..self
         })
     }
 

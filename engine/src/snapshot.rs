@@ -3,6 +3,7 @@
 //! A snapshot is immutable: it is written once, as one JSON document, and read by every statement whose catalog version
 //! names it. Whatever is in it about accounts is computed from the files at import, never estimated.
 
+pub mod derived;
 pub mod clustered;
 pub mod services;
 
@@ -129,6 +130,8 @@ pub enum ColumnType {
     Double,
     /// The decimal that a text said, [`EXACT_SCALE`] digits after the point: amounts and quantities of CSV deliveries.
     Decimal,
+    /// An amount that Farthing made exact: [`crate::money`]. Never delivered.
+    Money,
     /// 64-bit integer.
     Integer,
     /// True or false.
@@ -148,6 +151,7 @@ impl ColumnType {
             Self::Text => "text",
             Self::Double => "double",
             Self::Decimal => "decimal",
+            Self::Money => "money",
             Self::Integer => "integer",
             Self::Boolean => "boolean",
             Self::Timestamp => "timestamp",

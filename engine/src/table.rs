@@ -21,12 +21,15 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::cache::disk::RangeCache;
+use crate::cache::result::Read;
 use crate::catalog::{Export, Lease};
 use crate::error::Result;
 use crate::format::AccountColumns;
 use crate::id::BillingPeriod;
 use crate::scope::AccountScope;
-use crate::snapshot::Snapshot;
+use crate::snapshot::derived::{Level, Rollup};
+use crate::snapshot::{Form, Snapshot, SnapshotColumn};
 use crate::store::ExportStores;
 pub use reader::FooterCache;
 pub(crate) use scan::EXPORT_SCHEME;
@@ -45,6 +48,8 @@ pub struct Files {
     pub stores: Arc<ExportStores>,
     /// Footers that were read before.
     pub footers: FooterCache,
+    /// Ranges of buckets that were read before, if they are kept.
+    pub ranges: Option<RangeCache>,
 }
 
 /// Whether the internal columns are part of the table.
@@ -65,6 +70,7 @@ pub(crate) fn is_costs_scan(scan: &TableScan) -> bool {
 }
 
 /// The snapshots of one export in one catalog version, seen through one account scope.
+#[derive(Clone)]
 pub struct SnapshotTable {
     lease: Lease,
     export: Export,
@@ -75,6 +81,8 @@ pub struct SnapshotTable {
     stored: Stored,
     /// Months whose snapshot cannot be read any more.
     lost: BTreeSet<BillingPeriod>,
+    /// Which rollup its rows are of, if they are no delivered ones.
+    rollup: Option<Level>,
 }
 
 impl SnapshotTable {
@@ -99,7 +107,93 @@ impl SnapshotTable {
             columns,
             stored,
             lost: BTreeSet::new(),
+            rollup: None,
         })
+    }
+
+    /// The rollups of one level of some of this table's snapshots, with these of their columns, and the account columns.
+    pub(crate) fn rolled_up(
+        &self,
+        rollups: &[(&Snapshot, &Rollup)],
+        level: Level,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let accounts = self.accounts();
+        let owner = |name: &str| accounts.names().any(|account| account == name);
+        let snapshots = rollups.iter().map(|(base, rollup)| {
+            let columns = rollup
+                .columns
+                .iter()
+                .filter(|column| wanted(&column.name) || owner(&column.name));
+            Arc::new(Snapshot {
+                format_version: base.format_version,
+                id: base.id.clone(),
+                export: base.export.clone(),
+                period: base.period,
+                form: Form::Stored,
+                manifest_key: base.manifest_key.clone(),
+                manifest_e_tag: base.manifest_e_tag.clone(),
+                delivered_at: base.delivered_at,
+                execution_id: base.execution_id.clone(),
+                columns: columns
+                    .map(|column| SnapshotColumn {
+                        name: column.name.clone(),
+                        r#type: column.r#type,
+                    })
+                    .collect(),
+                has_net_costs: base.has_net_costs,
+                listed: base.listed,
+                data_through: base.data_through,
+                files: vec![rollup.file.clone()],
+                clustered: None,
+            })
+        });
+        let table = Self::try_new(
+            Arc::clone(&self.lease),
+            self.export.clone(),
+            snapshots.collect(),
+            self.scope.clone(),
+            self.files.clone(),
+            Audience::Statement,
+        )?;
+        Ok(Self {
+            rollup: Some(level),
+            ..table
+        })
+    }
+
+    /// The same table with those of its snapshots that are `kept`. Its columns stay as they are.
+    pub(crate) fn with_snapshots(&self, kept: impl Fn(&Snapshot) -> bool) -> Self {
+        let snapshots = self.snapshots.iter().filter(|snapshot| kept(snapshot));
+        Self {
+            snapshots: snapshots.cloned().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Its snapshots.
+    pub(crate) fn snapshots(&self) -> &[Arc<Snapshot>] {
+        &self.snapshots
+    }
+
+    /// The catalog version that it is of.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The export.
+    pub(crate) fn export(&self) -> &Export {
+        &self.export
+    }
+
+    /// Whether its rows are those of a rollup.
+    pub(crate) fn is_rollup(&self) -> bool {
+        self.rollup.is_some()
+    }
+
+    /// Whether a snapshot of it cannot be read.
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     /// What its files hold beside the delivered columns.
@@ -110,14 +204,8 @@ impl SnapshotTable {
     /// The table with the columns of the files that have these keys of maps.
     pub(crate) fn with_keys<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Self {
         Self {
-            lease: Arc::clone(&self.lease),
-            export: self.export.clone(),
-            snapshots: self.snapshots.clone(),
-            scope: self.scope.clone(),
-            files: self.files.clone(),
             columns: self.columns.with(keys.into_iter().map(Stored::key_field)),
-            stored: self.stored.clone(),
-            lost: self.lost.clone(),
+            ..self.clone()
         }
     }
 
@@ -135,6 +223,17 @@ impl SnapshotTable {
     fn is_current(&self, snapshot: &Snapshot) -> bool {
         let periods = self.lease.document.snapshots.get(&snapshot.export);
         periods.and_then(|periods| periods.get(&snapshot.period)) == Some(&snapshot.id)
+    }
+
+    /// What is read, for keys of results.
+    pub(crate) fn read(&self) -> Read {
+        let snapshots = self.snapshots.iter();
+        Read {
+            export: self.export.clone(),
+            opened_by: self.lease.document.accounts.get(&self.export.account).cloned(),
+            snapshots: snapshots.map(|snapshot| (snapshot.period, snapshot.id.clone())).collect(),
+            lost: self.lost.iter().copied().collect(),
+        }
     }
 
     /// The scope that its rows are seen through.

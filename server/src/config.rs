@@ -57,6 +57,8 @@ pub struct Config {
     pub aws_region: String,
     /// How often exports are asked for new deliveries.
     pub refresh_interval: Duration,
+    /// Whether rollups are made of imported months.
+    pub derive: bool,
     /// How long running statements may go on after a stop is asked for.
     pub shutdown_grace: Duration,
     /// Threads that run plans, and as many again for sockets.
@@ -86,6 +88,7 @@ impl Config {
             aws_endpoint_url: None,
             aws_region: farthing_connectors::aws::DEFAULT_REGION.to_owned(),
             refresh_interval: Duration::from_secs(3600),
+            derive: true,
             shutdown_grace: Duration::from_secs(10),
             threads: machine.cores,
             log_level: tracing::Level::INFO,

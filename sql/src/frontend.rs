@@ -6,6 +6,7 @@
 
 mod call;
 mod command;
+mod plans;
 mod query;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::plans::{PlanKey, Plans};
 use crate::session::{Origin, Session};
 use crate::statement::{self, Statement};
 
@@ -81,8 +83,12 @@ struct Plan {
     query: BoundQuery,
     /// The types that the plan itself wants its parameters in.
     parameters: Vec<DataType>,
+    /// What its rows look like outside.
+    schema: SchemaRef,
     version: CatalogVersion,
     generation: u64,
+    /// Under what it is kept, if plans are.
+    key: Option<Arc<PlanKey>>,
 }
 
 /// What a statement gives.
@@ -163,7 +169,7 @@ pub struct FrontendParts {
 
 /// The SQL front end over one engine. Cheap to clone.
 #[derive(Clone)]
-pub struct Frontend(Arc<FrontendParts>);
+pub struct Frontend(Arc<FrontendParts>, Arc<Plans>);
 
 /// The only catalog (database) there is.
 pub const CATALOG: &str = "farthing";
@@ -171,7 +177,8 @@ pub const CATALOG: &str = "farthing";
 impl Frontend {
     /// Puts the parts together.
     pub fn new(parts: FrontendParts) -> Self {
-        Self(Arc::new(parts))
+        let plans = Plans::new(parts.sessions.plans());
+        Self(Arc::new(parts), Arc::new(plans))
     }
 
     /// The login called `name`, for the protocols to check a password against.
@@ -191,7 +198,15 @@ impl Frontend {
 
     /// The statements of a text; none for an empty one or one of comments only.
     pub fn parse(&self, session: &Session, sql: &str) -> Result<Vec<Statement>> {
-        statement::parse(sql, self.0.limits.statement_bytes).inspect_err(|_| session.fail_transaction())
+        if let Some(known) = self.1.statement(sql) {
+            return Ok(vec![known]);
+        }
+        let parsed = statement::parse(sql, self.0.limits.statement_bytes);
+        match &parsed {
+            Ok(statements) => self.1.keep_statement(sql, statements),
+            Err(_) => session.fail_transaction(),
+        }
+        parsed
     }
 
     /// What a statement takes and gives. `hints` are the types that the client announces for `$1`, `$2` ...; `None` or a
@@ -202,7 +217,7 @@ impl Frontend {
         statement: Statement,
         hints: &[Option<DataType>],
     ) -> Result<Prepared> {
-        let prepared = match &statement.tree {
+        let prepared = match statement.tree.as_ref() {
             ast::Statement::Query(_) | ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. } => {
                 self.prepare_query(session, statement, hints).await
             }
@@ -252,7 +267,7 @@ impl Frontend {
             ));
         }
         command::check_transaction(session, &prepared.statement)?;
-        match &prepared.statement.tree {
+        match prepared.statement.tree.as_ref() {
             ast::Statement::Query(_) | ast::Statement::Explain { .. } | ast::Statement::ExplainTable { .. } => {
                 if let Some((procedure, planned)) = call::explained(&prepared.statement.tree) {
                     return self

@@ -100,6 +100,27 @@ pub(crate) static SETTINGS: &[Setting] = &[
         values: Values::Text,
     },
     Setting {
+        name: "farthing.plan_cache",
+        default: "on",
+        about: "Whether plans of former statements are used again; rows are the same either way.",
+        reported: false,
+        values: BOOLEAN,
+    },
+    Setting {
+        name: "farthing.result_cache",
+        default: "on",
+        about: "Whether results of former statements are given again; rows are the same either way.",
+        reported: false,
+        values: BOOLEAN,
+    },
+    Setting {
+        name: "farthing.rollup",
+        default: "on",
+        about: "Whether rollups answer for the rows that they sum up; rows are the same either way.",
+        reported: false,
+        values: BOOLEAN,
+    },
+    Setting {
         name: "farthing.threads",
         default: "0",
         about: "Partitions that a statement is run in; 0 is one for each core.",

@@ -1,5 +1,7 @@
 //! Text to statements: one tree for each, and the only text of it that may be kept.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -10,7 +12,7 @@ use crate::redact;
 /// A statement after parsing: its tree, and the only text of it that may be logged.
 #[derive(Clone)]
 pub struct Statement {
-    pub(crate) tree: ast::Statement,
+    pub(crate) tree: Arc<ast::Statement>,
     pub(crate) redacted: String,
 }
 
@@ -35,7 +37,10 @@ pub(crate) fn parse(sql: &str, limit_bytes: usize) -> Result<Vec<Statement>> {
         .into_iter()
         .map(|tree| {
             let redacted = redact::statement(&tree);
-            Statement { tree, redacted }
+            Statement {
+                tree: Arc::new(tree),
+                redacted,
+            }
         })
         .collect())
 }

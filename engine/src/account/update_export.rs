@@ -6,6 +6,7 @@
 //! service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::run::{Action, Run, RunOutcome, Status, Step};
 use super::{Caller, Connections};
@@ -104,13 +105,16 @@ impl Connections {
         let (version, state) = if unchanged || request.dry_run {
             let mut document = lease.document.clone();
             document.apply(&change)?;
-            let snapshots = lease.snapshots.clone();
-            (lease.document.version, CatalogState { document, snapshots })
+            let (snapshots, derived) = (lease.snapshots.clone(), lease.derived.clone());
+            let state = CatalogState {
+                document,
+                snapshots,
+                derived,
+            };
+            (lease.document.version, state)
         } else {
             let version = self.catalog.publish(&[change]).await?;
-            let now = self.catalog.lease();
-            let (document, snapshots) = (now.document.clone(), now.snapshots.clone());
-            (version, CatalogState { document, snapshots })
+            (version, Arc::unwrap_or_clone(self.catalog.lease()))
         };
         let later = counted(&state, [&from.id, &to.id]);
         let action = if unchanged { Action::Reuse } else { Action::Update };

@@ -169,6 +169,9 @@ pub struct CatalogDocument {
     pub exports: BTreeMap<ExportId, Export>,
     /// The snapshot of each period of each export.
     pub snapshots: BTreeMap<ExportId, BTreeMap<BillingPeriod, SnapshotId>>,
+    /// What was made of those snapshots for speed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub derived: BTreeMap<ExportId, BTreeMap<BillingPeriod, DerivedRef>>,
     /// Deliveries that are not the published ones of their months, and of which something is kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub past: BTreeMap<ExportId, PastDeliveries>,
@@ -184,6 +187,15 @@ pub struct CatalogDocument {
     /// Which export counts for an account from which month on, where somebody has said so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub authority: BTreeMap<AccountId, Authority>,
+}
+
+/// Names what was made of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DerivedRef {
+    /// The snapshot.
+    pub of: SnapshotId,
+    /// The id of the document.
+    pub id: SnapshotId,
 }
 
 /// A change to the catalog, small enough to be applied again after a lost race.
@@ -217,6 +229,15 @@ pub enum Change {
         period: BillingPeriod,
         /// The snapshot, already written.
         snapshot: SnapshotId,
+    },
+    /// Names what was made of a snapshot. Nothing happens where another snapshot is the one of the month by now.
+    PutDerived {
+        /// The export.
+        export: ExportId,
+        /// The month.
+        period: BillingPeriod,
+        /// What, already written.
+        derived: DerivedRef,
     },
     /// Keeps a delivery that is not the published one of its month.
     PutPast {
@@ -276,6 +297,7 @@ impl CatalogDocument {
             accounts: BTreeMap::new(),
             exports: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            derived: BTreeMap::new(),
             past: BTreeMap::new(),
             kept: BTreeMap::new(),
             logins: BTreeMap::new(),
@@ -329,12 +351,15 @@ impl CatalogDocument {
             Change::RemoveExport(id) => {
                 self.exports.remove(id);
                 self.snapshots.remove(id);
+                self.derived.remove(id);
                 self.past.remove(id);
                 self.kept.remove(id);
                 self.authority.retain(|_, authority| authority.forget(id));
             }
             Change::KeepExport(id) => {
                 if let Some(export) = self.exports.remove(id) {
+                    // Made again when the export comes back.
+                    self.derived.remove(id);
                     let snapshots = self.snapshots.remove(id).unwrap_or_default();
                     let past = self.past.remove(id).unwrap_or_default();
                     let kept = KeptExport {
@@ -355,6 +380,23 @@ impl CatalogDocument {
                     .entry(export.clone())
                     .or_default()
                     .insert(*period, snapshot.clone());
+                let derived = self.derived.get_mut(export);
+                if let Some(periods) =
+                    derived.filter(|periods| periods.get(period).is_some_and(|made| made.of != *snapshot))
+                {
+                    periods.remove(period);
+                }
+            }
+            Change::PutDerived {
+                export,
+                period,
+                derived,
+            } => {
+                let current = self.snapshots.get(export).and_then(|periods| periods.get(period));
+                if current == Some(&derived.of) {
+                    let periods = self.derived.entry(export.clone()).or_default();
+                    periods.insert(*period, derived.clone());
+                }
             }
             Change::PutPast {
                 export,

@@ -57,6 +57,7 @@ pub(crate) fn plan(
     let then = Arc::new(CatalogState {
         document: lease.document.clone(),
         snapshots,
+        derived: lease.derived.clone(),
     });
     plan_of(&then, scope, files, lost)
 }

@@ -81,7 +81,7 @@ enum Level {
 /// The rows of one export, with what they add to either side.
 fn side(lease: &Lease, export: &Export, side: Side, scope: &AccountScope, files: &Files) -> Result<LogicalPlan> {
     let snapshots = lease.snapshots.get(&export.id);
-    let snapshots = snapshots.into_iter().flat_map(|periods| periods.values().cloned());
+    let snapshots = snapshots.into_iter().flat_map(|periods| periods.values().map(|snapshot| lease.readable(snapshot)));
     let table = SnapshotTable::try_new(
         Arc::clone(lease),
         export.clone(),

@@ -92,7 +92,7 @@ pub(crate) fn type_of(name: &str) -> Option<DataType> {
 
 /// The projection that makes `costs` of one export's rows. Columns that all files have as `stored` are not computed.
 /// `names` has the names of accounts for rows that have none.
-pub(super) fn expressions(
+pub(crate) fn expressions(
     export_columns: &DFSchema,
     export: &Export,
     stored: &Stored,

@@ -4,6 +4,7 @@
 //! reports, the key as it is in FOCUS (reference, section 5.9). A caller writes any of them, or the key alone. What is spelt as
 //! written comes before what is only equal when normalised; keys that differ in nothing else are the same to AWS, too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringViewBuilder};
@@ -172,6 +173,15 @@ impl<'k> Wanted<'k> {
         }
         best.map(|(_, value)| value)
     }
+}
+
+/// Whether a call of one of the functions with this key finds none of these entries, however they are spelt.
+pub(crate) fn misses(function: &str, key: &str, entries: &BTreeSet<String>) -> bool {
+    let lookup = Lookup::ALL.into_iter().find(|lookup| lookup.function() == function);
+    lookup.is_some_and(|lookup| {
+        let wanted = Wanted::new(lookup, key);
+        entries.iter().all(|entry| wanted.fit(entry).is_none())
+    })
 }
 
 /// A map of text to text, or none at all.

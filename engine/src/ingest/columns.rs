@@ -201,7 +201,7 @@ fn word(r#type: ColumnType) -> &'static str {
     match r#type {
         ColumnType::Text => "text",
         ColumnType::Double => "doubles",
-        ColumnType::Decimal => "decimals",
+        ColumnType::Decimal | ColumnType::Money => "decimals",
         ColumnType::Integer => "integers",
         ColumnType::Boolean => "booleans",
         ColumnType::Timestamp => "instants",

@@ -26,6 +26,9 @@ impl Importer {
         for (period, id) in lease.document.snapshots_of(export) {
             named.entry(period).or_default().insert(id.as_str());
         }
+        for (period, made) in lease.document.derived.get(export).into_iter().flatten() {
+            named.entry(*period).or_default().insert(made.id.as_str());
+        }
         let before = self.clock.now() - KEPT;
         // A name that is no snapshot's is nobody's to remove.
         let old = |id: &str| made_at(id).is_some_and(|made| made < before);
@@ -47,7 +50,9 @@ impl Importer {
     /// Removes every stored file of an export that no snapshot names. Errors: `State`.
     pub(super) async fn remove_stored_files(&self, export: &ExportId) -> Result<usize> {
         let lease = self.catalog.lease();
-        let named: Vec<&str> = lease.document.snapshots_of(export).map(|(_, id)| id.as_str()).collect();
+        let mut named: Vec<&str> = lease.document.snapshots_of(export).map(|(_, id)| id.as_str()).collect();
+        let made = lease.document.derived.get(export).into_iter().flatten();
+        named.extend(made.map(|(_, made)| made.id.as_str()));
         self.remove_files(export, |_, id| !named.contains(&id)).await
     }
 

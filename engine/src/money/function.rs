@@ -21,6 +21,9 @@ use crate::snapshot::EXACT_SCALE;
 /// The Arrow type of all money.
 pub const MONEY: DataType = DataType::Decimal128(PRECISION, SCALE);
 
+/// The name of [`exact_amount`] in plans.
+pub const EXACT_AMOUNT: &str = "exact_amount";
+
 /// `exact_amount(x)`: the decimal that the double, integer or decimal text `x` means. NULL and blank text are NULL.
 pub fn exact_amount(source: Expr) -> Expr {
     ScalarUDF::from(ExactAmount {
@@ -45,7 +48,7 @@ struct ExactAmount {
 
 impl ScalarUDFImpl for ExactAmount {
     fn name(&self) -> &str {
-        "exact_amount"
+        EXACT_AMOUNT
     }
 
     fn signature(&self) -> &Signature {

@@ -43,6 +43,11 @@ impl AnalyzerRule for ScopeRule {
     }
 }
 
+/// A scan of billing files with the account filter above it, for rules that make scans after this one has run.
+pub(crate) fn with_filter(scan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    Ok(write_filter(scan)?.data)
+}
+
 fn write_filter(plan: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
     match &plan {
         LogicalPlan::Filter(filter)

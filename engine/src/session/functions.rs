@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::timezone::Tz;
@@ -70,6 +71,7 @@ type Document = (ExportId, BillingPeriod, SnapshotId);
 pub(super) struct Recall {
     archive: Arc<Archive>,
     state: Mutex<State>,
+    called: AtomicBool,
 }
 
 #[derive(Default)]
@@ -85,7 +87,13 @@ impl Recall {
         Self {
             archive,
             state: Mutex::default(),
+            called: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a table function was called in the session.
+    pub fn was_called(&self) -> bool {
+        self.called.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,6 +170,7 @@ impl fmt::Debug for Call {
 
 impl TableFunctionImpl for Call {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> DataFusionResult<Arc<dyn TableProvider>> {
+        self.names.recall.called.store(true, Ordering::Relaxed);
         let arguments = Arguments {
             function: self.function,
             values: args.exprs(),

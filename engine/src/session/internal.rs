@@ -14,7 +14,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use object_store::ObjectStore;
 
-use super::{BoundQuery, BoundSession, QuerySettings, SessionBuilder, query};
+use super::{BoundQuery, BoundSession, QuerySettings, SessionBuilder, Switch, query};
 use crate::catalog::{Export, Lease};
 use crate::error::Result;
 use crate::execute::datafusion_error;
@@ -47,6 +47,8 @@ impl SessionBuilder {
             target_partitions: PARTITIONS,
             statement_timeout: Duration::MAX,
             search_path: Vec::new(),
+            rollup: Switch::Off,
+            result_cache: Switch::Off,
             now: DateTime::UNIX_EPOCH,
         };
         self.session(view, &settings, None)
@@ -82,7 +84,7 @@ impl SessionBuilder {
 impl BoundSession {
     /// A plan that the engine built, analysed: the account filter is in it.
     pub(crate) fn bind_plan(&self, plan: LogicalPlan) -> Result<BoundQuery> {
-        query::bind(self.clone(), plan).map_err(datafusion_error)
+        query::bind(self.clone(), plan, DateTime::UNIX_EPOCH).map_err(datafusion_error)
     }
 }
 

@@ -158,7 +158,7 @@ impl Names {
         let periods = lease.snapshots.get(&export.id);
         let snapshots = periods
             .into_iter()
-            .flat_map(|periods| periods.values().cloned())
+            .flat_map(|periods| periods.values().map(|snapshot| lease.readable(snapshot)))
             .collect();
         let table = SnapshotTable::try_new(
             Arc::clone(lease),

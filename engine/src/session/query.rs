@@ -1,9 +1,10 @@
 //! From a statement to a bound query: only queries pass, and only bound queries run.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, SchemaRef};
+use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -15,7 +16,9 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 
 use super::names::SEARCH_PATH;
+use super::repeat::{Findings, examine, settle, without_sources};
 use super::{BoundSession, CATALOG, tagged};
+use crate::cache::result::{KeptRows, Recording, ResultKey};
 use crate::catalog::Lease;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::datafusion_error;
@@ -30,6 +33,27 @@ pub struct BoundQuery {
     /// Analysed, unless parameters are missing or it is an `EXPLAIN`.
     plan: LogicalPlan,
     analyzed: bool,
+    /// What `now()` is when it runs.
+    now: DateTime<Utc>,
+    /// What was found out about the plan, once for all copies of it.
+    known: Arc<Known>,
+}
+
+/// What is found out about a plan.
+struct Known {
+    findings: Findings,
+    optimized: OnceLock<LogicalPlan>,
+    key: OnceLock<Option<Arc<ResultKey>>>,
+}
+
+impl Known {
+    fn of(plan: &LogicalPlan) -> DataFusionResult<Arc<Self>> {
+        Ok(Arc::new(Self {
+            findings: examine(plan)?,
+            optimized: OnceLock::new(),
+            key: OnceLock::new(),
+        }))
+    }
 }
 
 impl fmt::Debug for BoundQuery {
@@ -61,10 +85,10 @@ pub(super) async fn plan(session: &BoundSession, mut statement: Statement) -> Da
                 .into(),
         );
     }
-    bind(session.clone(), plan)
+    bind(session.clone(), plan, session.names.view.now)
 }
 
-pub(super) fn bind(session: BoundSession, plan: LogicalPlan) -> DataFusionResult<BoundQuery> {
+pub(super) fn bind(session: BoundSession, plan: LogicalPlan, now: DateTime<Utc>) -> DataFusionResult<BoundQuery> {
     let explains = matches!(plan, LogicalPlan::Explain(_));
     let analyzed = !explains && plan.get_parameter_names()?.is_empty();
     let plan = if analyzed {
@@ -76,9 +100,11 @@ pub(super) fn bind(session: BoundSession, plan: LogicalPlan) -> DataFusionResult
         plan
     };
     Ok(BoundQuery {
+        known: Known::of(&plan)?,
         session,
         plan,
         analyzed,
+        now,
     })
 }
 
@@ -185,8 +211,67 @@ impl BoundQuery {
 
     /// The query with its parameters `$1`, `$2` ... set.
     pub fn with_parameters(self, values: Vec<ScalarValue>) -> Result<Self> {
-        let set = |plan: LogicalPlan| bind(self.session, plan.with_param_values(values)?);
+        let set = |plan: LogicalPlan| bind(self.session, plan.with_param_values(values)?, self.now);
         set(self.plan).map_err(datafusion_error)
+    }
+
+    /// The query with another `now()`: a plan that is run again runs at another time.
+    pub fn at(self, now: DateTime<Utc>) -> Self {
+        Self { now, ..self }
+    }
+
+    /// Whether the plan says everything, so that it may be run at any time in the same catalog version, for the same principal
+    /// and with the same settings: it reads nothing but billing files, and calls no function that was answered while planning.
+    pub fn is_reusable(&self) -> bool {
+        let names = &self.session.names;
+        let explains = matches!(self.plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        !explains && !self.known.findings.other_tables && names.further.is_none() && !names.recall.was_called()
+    }
+
+    /// The query with `now()` and its like replaced by their values, so that it is run as what its key says.
+    pub(crate) fn settled(self) -> Result<Self> {
+        if !self.analyzed || !self.known.findings.stable || !self.is_reusable() {
+            return Ok(self);
+        }
+        let settle = || {
+            let plan = settle(self.plan, &self.session.state, self.now)?;
+            Ok(Self {
+                known: Known::of(&plan)?,
+                plan,
+                ..self
+            })
+        };
+        settle().map_err(datafusion_error)
+    }
+
+    /// What its rows depend on; `None` where they depend on more than can be named, or on nothing that is worth a key.
+    fn key(&self) -> Option<Arc<ResultKey>> {
+        let make = || {
+            let Findings {
+                volatile,
+                stable,
+                reads,
+                ..
+            } = &self.known.findings;
+            if !self.analyzed || !self.is_reusable() || *volatile || *stable || reads.is_empty() {
+                return None;
+            }
+            let plan = without_sources(self.plan.clone()).ok()?;
+            let (scope, meaning) = (self.scope().clone(), self.session.meaning.clone());
+            Some(Arc::new(ResultKey::new(plan, reads.clone(), scope, meaning)))
+        };
+        self.known.key.get_or_init(make).clone()
+    }
+
+    /// The rows that the same query gave before, or else what takes them down this time, if they can be kept.
+    pub(crate) fn former_rows(&self) -> (Option<KeptRows>, Option<Recording>) {
+        let Some((cache, key)) = self.session.results.as_ref().zip(self.key()) else {
+            return (None, None);
+        };
+        match cache.get(&key) {
+            Some(rows) => (Some(rows), None),
+            None => (None, Some(cache.record(key))),
+        }
     }
 
     /// The plan of the query as text: the logical plan with the account filter, and the physical one.
@@ -209,8 +294,16 @@ impl BoundQuery {
             }
             return state.create_physical_plan(&self.plan).await;
         }
+        if let Some(optimized) = self.known.optimized.get() {
+            return state.query_planner().create_physical_plan(optimized, state).await;
+        }
         let optimized = state.optimizer().optimize(self.plan.clone(), state, |_, _| {})?;
-        state.query_planner().create_physical_plan(&optimized, state).await
+        let physical = state.query_planner().create_physical_plan(&optimized, state).await?;
+        if self.is_reusable() && !self.known.findings.stable {
+            // Another thread may have come first with the same.
+            let _ = self.known.optimized.set(optimized);
+        }
+        Ok(physical)
     }
 
     pub(crate) fn task_context(&self) -> Arc<TaskContext> {

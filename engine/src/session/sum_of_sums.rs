@@ -11,7 +11,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, lit};
+use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, lit};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 /// Merges sums over sums.
@@ -34,6 +34,61 @@ impl OptimizerRule for SumOfSums {
         match merged(outer)? {
             Some(aggregate) => Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate))),
             None => Ok(Transformed::no(plan)),
+        }
+    }
+}
+
+/// Moves conditions on the groups of an aggregate below it, and no further, so that sums of sums meet.
+#[derive(Debug)]
+pub(super) struct FilterBelowGroups;
+
+impl OptimizerRule for FilterBelowGroups {
+    fn name(&self) -> &str {
+        "filter_below_groups"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> DataFusionResult<Transformed<LogicalPlan>> {
+        let LogicalPlan::Filter(filter) = &plan else {
+            return Ok(Transformed::no(plan));
+        };
+        let Some(inner) = below(&filter.input) else {
+            return Ok(Transformed::no(plan));
+        };
+        if inner
+            .group_expr
+            .iter()
+            .any(|group| matches!(group, Expr::GroupingSet(_)))
+        {
+            return Ok(Transformed::no(plan));
+        }
+        match grouped(&filter.predicate, &filter.input, inner)? {
+            Some(condition) => Ok(Transformed::yes(with_condition(&filter.input, &condition)?)),
+            None => Ok(Transformed::no(plan)),
+        }
+    }
+}
+
+/// The plan with a condition on the rows of the aggregate in it.
+fn with_condition(plan: &LogicalPlan, condition: &Expr) -> DataFusionResult<LogicalPlan> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let rows = Filter::try_new(condition.clone(), Arc::clone(&aggregate.input))?;
+            let input = Arc::new(LogicalPlan::Filter(rows));
+            Ok(LogicalPlan::Aggregate(Aggregate::try_new_with_schema(
+                input,
+                aggregate.group_expr.clone(),
+                aggregate.aggr_expr.clone(),
+                Arc::clone(&aggregate.schema),
+            )?))
+        }
+        other => {
+            let inputs = other.inputs().into_iter().map(|input| with_condition(input, condition));
+            let inputs = inputs.collect::<DataFusionResult<Vec<_>>>()?;
+            other.with_new_exprs(other.expressions(), inputs)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Whoever may see every connected account as an operator sees the state in full, with the accounts that are ignored. For
 //! everybody else the tables hold what their scope holds, counted over visible rows alone.
 
+pub(crate) mod caches;
 mod columns;
 mod deliveries;
 mod exports;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -18,9 +19,11 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
+use crate::cache::disk::{ObjectRange, RangeCache};
+use crate::cache::{Bound, CacheInfo, Counters};
 use crate::error::{Error, ErrorKind};
 use crate::id::{BillingPeriod, ExportId};
-use crate::port::ExportLocation;
+use crate::port::{ExportLocation, LocationRoot};
 use crate::snapshot::Snapshot;
 
 /// How much of a file's end the first request reads: the footer of a wide export with a few row groups and its page
@@ -39,25 +42,52 @@ const COALESCED_BYTES: u64 = 1 << 20;
 /// The same for files on this machine, where a read costs as much time as some pages of memory.
 const COALESCED_NEAR: u64 = 32 << 10;
 
-/// Whether the objects of a store are files on this machine. What wraps such a store names it.
+/// Whether the objects of a store are files on this machine: a store says what it is, and one of an export where it lies.
 pub(super) fn is_near(store: &Arc<dyn ObjectStore>) -> bool {
-    store.to_string().contains("LocalFileSystem")
+    let name = store.to_string();
+    name.contains("LocalFileSystem") || name.contains("(file:")
 }
 
 type FooterKey = (Arc<ExportLocation>, Path, String);
 
 /// Parquet footers with their page indexes, by location, key and ETag. Bounded by bytes.
 #[derive(Clone)]
-pub struct FooterCache(moka::future::Cache<FooterKey, Arc<ParquetMetaData>>);
+pub struct FooterCache {
+    footers: moka::future::Cache<FooterKey, Arc<ParquetMetaData>>,
+    most: u64,
+    counters: Arc<Counters>,
+}
+
+fn weight(footer: &ParquetMetaData) -> u32 {
+    u32::try_from(footer.memory_size()).unwrap_or(u32::MAX)
+}
 
 impl FooterCache {
     /// A cache of so many bytes.
     pub fn new(bytes: u64) -> Self {
-        let cache = moka::future::Cache::builder()
-            .weigher(|_, footer: &Arc<ParquetMetaData>| u32::try_from(footer.memory_size()).unwrap_or(u32::MAX))
+        let counters = Arc::<Counters>::default();
+        let gone = Arc::clone(&counters);
+        let footers = moka::future::Cache::builder()
+            .weigher(|_, footer: &Arc<ParquetMetaData>| weight(footer))
+            .eviction_listener(move |_, footer: Arc<ParquetMetaData>, cause| {
+                gone.removed(u64::from(weight(&footer)), cause);
+            })
             .max_capacity(bytes)
             .build();
-        Self(cache)
+        Self {
+            footers,
+            most: bytes,
+            counters,
+        }
+    }
+
+    /// What it holds.
+    pub(crate) fn info(&self) -> CacheInfo {
+        CacheInfo {
+            name: "footers",
+            bound: Bound::Bytes(self.most),
+            counters: Arc::clone(&self.counters),
+        }
     }
 }
 
@@ -113,6 +143,8 @@ pub(super) struct PinnedReaders {
     /// [`is_near`] of the store.
     pub near: bool,
     pub footers: FooterCache,
+    /// Where ranges are kept that come from a bucket.
+    pub ranges: Option<RangeCache>,
 }
 
 impl fmt::Debug for PinnedReaders {
@@ -142,6 +174,8 @@ impl ParquetFileReaderFactory for PinnedReaders {
             store: Arc::clone(&self.store),
             near: self.near,
             footers: self.footers.clone(),
+            // What is said of a past delivery that is gone does not depend on what was read before.
+            ranges: self.ranges.clone().filter(|_| past.is_none()),
             past,
         }))
     }
@@ -153,6 +187,7 @@ struct PinnedReader {
     store: Arc<dyn ObjectStore>,
     near: bool,
     footers: FooterCache,
+    ranges: Option<RangeCache>,
     metrics: ParquetFileMetrics,
     past: Option<PastFile>,
 }
@@ -162,6 +197,22 @@ impl PinnedReader {
         self.metrics
             .bytes_scanned
             .add(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
+        match (&self.ranges, &self.key.0.root) {
+            (Some(ranges), LocationRoot::Bucket { name, .. }) => {
+                let wanted = ObjectRange {
+                    bucket: name,
+                    key: self.object.location.as_ref(),
+                    e_tag: &self.key.2,
+                    start: range.start,
+                    end: range.end,
+                };
+                ranges.read(wanted, || self.fetch(range.clone())).await
+            }
+            _ => self.fetch(range).await,
+        }
+    }
+
+    async fn fetch(&self, range: Range<u64>) -> object_store::Result<Bytes> {
         let options = GetOptions {
             if_match: Some(self.key.2.clone()),
             range: Some(GetRange::Bounded(range)),
@@ -202,20 +253,24 @@ impl AsyncFileReader for PinnedReader {
         async move {
             let (footers, key, size) = (self.footers.clone(), self.key.clone(), self.object.size);
             let most = if self.near { SMALL_FOOTER_BYTES } else { FOOTER_BYTES };
-            let footer = (size / FOOTER_PART).clamp(SMALL_FOOTER_BYTES, most);
+            let hint = usize::try_from((size / FOOTER_PART).clamp(SMALL_FOOTER_BYTES, most)).ok();
+            let (found, counters) = (AtomicBool::new(true), Arc::clone(&footers.counters));
             let load = async {
-                ParquetMetaDataReader::new()
-                    .with_prefetch_hint(usize::try_from(footer).ok())
+                found.store(false, Ordering::Relaxed);
+                let footer = ParquetMetaDataReader::new()
+                    .with_prefetch_hint(hint)
                     .with_page_index_policy(PageIndexPolicy::Optional)
                     .load_and_finish(&mut *self, size)
-                    .await
-                    .map(Arc::new)
+                    .await?;
+                counters.added(u64::from(weight(&footer)));
+                Ok::<_, ParquetError>(Arc::new(footer))
             };
-            footers
-                .0
-                .try_get_with(key, load)
-                .await
-                .map_err(|shared| ParquetError::External(Box::new(shared)))
+            let footer = footers.footers.try_get_with(key, load).await;
+            match found.load(Ordering::Relaxed) {
+                true => counters.hit(),
+                false => counters.missed(),
+            }
+            footer.map_err(|shared| ParquetError::External(Box::new(shared)))
         }
         .boxed()
     }

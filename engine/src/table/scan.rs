@@ -25,6 +25,7 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use super::reader::{self, PastFile, PinnedReaders};
 use super::{BILLING_PERIOD, SnapshotTable, prune};
+use crate::cache::disk::RangeCache;
 use crate::error::Error;
 use crate::id::AccountId;
 use crate::scope::exec::{Rows, ScopeExec};
@@ -111,10 +112,11 @@ pub(super) async fn plan(
     let stores = &table.files.stores;
     if !delivered.is_empty() {
         let store = stores.open(&table.lease, &table.export).await?;
-        leaves.extend(leaf_plans(table, &wanted, delivered, store)?);
+        let ranges = table.files.ranges.clone();
+        leaves.extend(leaf_plans(table, &wanted, delivered, (store, ranges))?);
     }
     if !stored.is_empty() {
-        leaves.extend(leaf_plans(table, &wanted, stored, stores.own())?);
+        leaves.extend(leaf_plans(table, &wanted, stored, (stores.own(), None))?);
     }
     match leaves.len() {
         0 => Ok(Arc::new(EmptyExec::new(Arc::new(
@@ -130,13 +132,14 @@ fn leaf_plans(
     table: &SnapshotTable,
     wanted: &Wanted<'_>,
     leaves: Leaves,
-    store: Arc<dyn ObjectStore>,
+    (store, ranges): (Arc<dyn ObjectStore>, Option<RangeCache>),
 ) -> DataFusionResult<Vec<Arc<dyn ExecutionPlan>>> {
     let readers = Arc::new(PinnedReaders {
         location: Arc::new(table.export.location.clone()),
         near: reader::is_near(&store),
         store,
         footers: table.files.footers.clone(),
+        ranges,
     });
     [(leaves.whole, false), (leaves.mixed, true)]
         .into_iter()

@@ -12,10 +12,11 @@ use crate::catalog::Export;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::BillingPeriod;
 use crate::money::PRECISION;
+use crate::money::function::MONEY;
 use crate::snapshot::{ColumnType, EXACT_SCALE, Snapshot};
 
 /// The columns of one table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Columns {
     /// What the table shows.
     pub visible: SchemaRef,
@@ -120,6 +121,7 @@ pub(crate) fn arrow_type(r#type: ColumnType) -> DataType {
         ColumnType::Text => DataType::Utf8View,
         ColumnType::Double => DataType::Float64,
         ColumnType::Decimal => DataType::Decimal128(PRECISION, EXACT_SCALE),
+        ColumnType::Money => MONEY,
         ColumnType::Integer => DataType::Int64,
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),

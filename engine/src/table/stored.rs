@@ -51,6 +51,12 @@ impl Stored {
         self.costs.get(column).map(String::as_str)
     }
 
+    /// The column of `costs` that a column of the files has.
+    pub fn costs_column_of(&self, stored: &str) -> Option<&'static str> {
+        let mut known = self.costs.iter();
+        known.find(|(_, place)| *place == stored).map(|(column, _)| *column)
+    }
+
     /// Whether a delivered column of text has no blank text in any row; NULL it may have.
     pub fn is_never_blank(&self, column: &str) -> bool {
         self.never_blank.contains(column)

@@ -140,6 +140,9 @@ async fn demo(
     let mut servers = Servers::new();
     listen::start(&mut servers, config, &node.frontend(), pg, flight)?;
     node.start_schedule(config.refresh_interval);
+    if config.derive {
+        node.start_deriving();
+    }
     env_file::write(&running)?;
     tour::print(&running, began.elapsed(), output)?;
     let served = servers.run_until(stop, config.shutdown_grace).await;

@@ -86,8 +86,34 @@ async fn import(config: &Config, runtimes: &Runtimes, names: &[String], output: 
             }
         }
     }
+    if config.derive {
+        derive(&node, runtimes).await?;
+    }
     node.close().await;
     Ok(fine)
+}
+
+/// Makes the rollups of what was imported. They change no answer: stopping here loses nothing.
+async fn derive(node: &Node, runtimes: &Runtimes) -> Result<()> {
+    let bar = ProgressBar::new(node.deriver().waiting() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} rollups of {pos} of {len} months") {
+        bar.set_style(style);
+    }
+    let (deriver, shown) = (Arc::clone(node.deriver()), bar.clone());
+    let mut task = runtimes.query().spawn(async move {
+        while deriver.derive_next().await {
+            shown.inc(1);
+        }
+    });
+    tokio::select! {
+        _ = &mut task => {}
+        stopped = stop_signal() => {
+            stopped?;
+            task.abort();
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
 }
 
 fn print(export: &ExportId, summary: &ImportSummary, output: &mut Output) -> Result<bool> {

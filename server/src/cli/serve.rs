@@ -52,6 +52,9 @@ async fn serve(config: &Config, runtimes: &Runtimes, output: &mut Output) -> Res
     let mut servers = Servers::new();
     listen::start(&mut servers, config, &node.frontend(), pg, flight)?;
     node.start_schedule(config.refresh_interval);
+    if config.derive {
+        node.start_deriving();
+    }
     output.note(format!(
         "Farthing is ready: PostgreSQL on {pg_address}, Flight SQL on {flight_address}"
     ));

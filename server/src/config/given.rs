@@ -110,6 +110,15 @@ impl Given<'_> {
         })
     }
 
+    /// The same, or 0 for none.
+    pub fn bytes_or_none(&self) -> Result<u64> {
+        if self.is_zero() { Ok(0) } else { self.bytes() }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.text().is_ok_and(|text| matches!(text.trim(), "0" | "0B"))
+    }
+
     /// A number of bytes that this machine can address.
     pub fn memory(&self) -> Result<usize> {
         let bytes = self.bytes()?;
@@ -123,6 +132,11 @@ impl Given<'_> {
             (1..=most).contains(&number).then_some(number)
         };
         read().ok_or_else(|| self.bad("a whole number in range", &format!("Give a number from 1 to {most}.")))
+    }
+
+    /// The same, or 0 for none.
+    pub fn count_or_none(&self, most: usize) -> Result<usize> {
+        if self.is_zero() { Ok(0) } else { self.count(most) }
     }
 
     /// One of some words.

@@ -39,6 +39,9 @@ const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::TRACE),
 ];
 
+/// The words for settings that are on or off.
+const SWITCHES: [(&str, bool); 2] = [("on", true), ("off", false)];
+
 /// The forms of log lines.
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -127,6 +130,14 @@ pub const KEYS: &[Key] = &[
         description: "How often exports are asked for new deliveries.",
         set: |c, v| v.duration().map(|duration| c.refresh_interval = duration),
         show: |c| Some(show_duration(c.refresh_interval)),
+    },
+    Key {
+        name: "derive",
+        kind: "'on' or 'off'",
+        unset: "",
+        description: "Whether rollups are made of imported months, in the background. They make statements faster and change no answer.",
+        set: |c, v| v.choice(&SWITCHES).map(|on| c.derive = on),
+        show: |c| Some(quoted(if c.derive { "on" } else { "off" })),
     },
     Key {
         name: "shutdown_grace",
@@ -244,6 +255,30 @@ pub const KEYS: &[Key] = &[
         show: |c| Some(show_bytes(c.limits.footer_cache_bytes)),
     },
     Key {
+        name: "disk_cache_bytes",
+        kind: SIZE,
+        unset: "",
+        description: "Disk space for what was read of buckets, in the folder cache of the data directory. 0 keeps nothing.",
+        set: |c, v| v.bytes_or_none().map(|bytes| c.limits.disk_cache_bytes = bytes),
+        show: |c| Some(show_bytes(c.limits.disk_cache_bytes)),
+    },
+    Key {
+        name: "result_cache_bytes",
+        kind: SIZE,
+        unset: "",
+        description: "Memory for results of statements, so that asking again is instant; the default is 5 % of the machine's, at most 256 MiB. 0 keeps none.",
+        set: |c, v| v.bytes_or_none().map(|bytes| c.limits.result_cache_bytes = bytes),
+        show: |c| Some(show_bytes(c.limits.result_cache_bytes)),
+    },
+    Key {
+        name: "plan_cache_entries",
+        kind: COUNT,
+        unset: "",
+        description: "Plans of statements kept in memory. 0 keeps none.",
+        set: |c, v| v.count_or_none(1_000_000).map(|count| c.limits.plan_cache_entries = count),
+        show: |c| Some(c.limits.plan_cache_entries.to_string()),
+    },
+    Key {
         name: "portals",
         kind: COUNT,
         unset: "",
@@ -290,6 +325,14 @@ pub const KEYS: &[Key] = &[
         description: "Past deliveries kept of each month of an export.",
         set: |c, v| v.count(10_000).map(|count| c.limits.past_deliveries = count),
         show: |c| Some(c.limits.past_deliveries.to_string()),
+    },
+    Key {
+        name: "rollup_rows",
+        kind: COUNT,
+        unset: "",
+        description: "Rows of one rollup of one month; a finer one is not made.",
+        set: |c, v| v.count(100_000_000).map(|count| c.limits.rollup_rows = count),
+        show: |c| Some(c.limits.rollup_rows.to_string()),
     },
 ];
 

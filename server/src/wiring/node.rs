@@ -6,7 +6,9 @@ use std::time::Duration;
 use farthing_connectors::{AwsConnector, AwsSettings, KeyFileVault};
 use farthing_engine::account::run::ProcedureRun;
 use farthing_engine::account::{Connections, ConnectionsParts};
+use farthing_engine::cache::disk::RangeCache;
 use farthing_engine::catalog::Catalog;
+use farthing_engine::derive::Deriver;
 use farthing_engine::execute::LocalExecutor;
 use farthing_engine::history::History;
 use farthing_engine::ingest::{ImportRun, Importer, OpenStore, Scratch};
@@ -48,6 +50,7 @@ pub struct Node {
     connector: Arc<dyn AccountConnector>,
     source: Arc<dyn ExportSource>,
     importer: Arc<Importer>,
+    deriver: Arc<Deriver>,
     /// Decoding is computing, so imports run where queries do.
     query: Handle,
     stop: CancellationToken,
@@ -113,9 +116,23 @@ impl Node {
             vault,
             limits: limits.clone(),
         });
+        let mut sessions = SessionBuilder::try_new(limits, stores, system, &spill)?;
+        if limits.disk_cache_bytes > 0 {
+            let folder = config.data_dir.join("cache");
+            private_file::create_folder(&folder)?;
+            sessions = sessions.with_ranges(RangeCache::open(&folder, limits.disk_cache_bytes).await?);
+        }
+        let sessions = Arc::new(sessions);
+        let deriver = Arc::new(Deriver::new(
+            Arc::clone(&catalog),
+            Arc::clone(&sessions),
+            Scratch::new(spill.clone()),
+            Arc::clone(&clock),
+            limits.clone(),
+        ));
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),
-            sessions: Arc::new(SessionBuilder::try_new(limits, stores, system, &spill)?),
+            sessions,
             executor: Arc::new(LocalExecutor::new(limits, runtimes.query().clone(), Arc::clone(&clock))),
             connections,
             importer: Arc::clone(&importer),
@@ -129,6 +146,7 @@ impl Node {
             connector,
             source,
             importer,
+            deriver,
             query: runtimes.query().clone(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -158,6 +176,17 @@ impl Node {
     /// Imports deliveries. Call it on the runtime for queries.
     pub fn importer(&self) -> &Arc<Importer> {
         &self.importer
+    }
+
+    /// Makes rollups of published months. Call it on the runtime for queries.
+    pub fn deriver(&self) -> &Arc<Deriver> {
+        &self.deriver
+    }
+
+    /// Starts making rollups of every month that is published, until the node is closed.
+    pub fn start_deriving(&self) {
+        let (deriver, stop) = (Arc::clone(&self.deriver), self.stop.clone());
+        self.tasks.spawn_on(async move { deriver.run(stop).await }, &self.query);
     }
 
     /// Starts looking for new deliveries every `every`, until the node is closed.

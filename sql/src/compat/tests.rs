@@ -229,7 +229,7 @@ impl World {
         settings.search_path = schemas_of(&session.state()?.value("search_path"));
         let lease = self.catalog.lease();
         let bound = self.sessions.bind(lease, session.principal(), &settings).await?;
-        let mut tree = parsed.tree.clone();
+        let mut tree = (*parsed.tree).clone();
         builtin::replace(&mut tree, &session.principal().name, "public")?;
         let bound = extend(bound, session, &mut tree)?;
         let mut query = bound.plan(PlannedStatement::Statement(Box::new(tree))).await?;

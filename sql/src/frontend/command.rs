@@ -17,7 +17,7 @@ use crate::statement::Statement;
 
 /// What a command gives: rows for SHOW, nothing for the others. Refuses what is not offered.
 pub(super) fn prepare(statement: &Statement) -> Result<Option<SchemaRef>> {
-    match &statement.tree {
+    match statement.tree.as_ref() {
         ast::Statement::ShowVariable { variable } => Ok(Some(show_schema(&show_name(variable)))),
         ast::Statement::ShowTables { .. } => Ok(Some(tables_schema())),
         ast::Statement::Set(_)
@@ -53,7 +53,7 @@ fn not_offered(tree: &ast::Statement) -> Error {
 /// In a failed transaction only its end is accepted.
 pub(super) fn check_transaction(session: &Session, statement: &Statement) -> Result<()> {
     let ends = matches!(
-        statement.tree,
+        *statement.tree,
         ast::Statement::Commit { .. } | ast::Statement::Rollback { .. }
     );
     if session.state()?.status() == TransactionStatus::Failed && !ends {

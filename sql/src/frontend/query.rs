@@ -13,10 +13,11 @@ use farthing_engine::catalog::Lease;
 use farthing_engine::execute::RowStream;
 use farthing_engine::ingest::{ImportProgress, PeriodEvent};
 use farthing_engine::principal::Role;
-use farthing_engine::session::{BoundSession, QuerySettings};
+use farthing_engine::session::{BoundQuery, QuerySettings, Switch};
 use farthing_engine::{Error, ErrorKind, Result};
 use futures::{StreamExt, stream};
 
+use super::plans::{self, PlanKey};
 use super::{CATALOG, Control, Frontend, Plan, Prepared, Relation, RelationKind, Response, Rows, call};
 use crate::session::Session;
 use crate::statement::Statement;
@@ -68,33 +69,29 @@ impl Frontend {
                 limit.min(Duration::from_millis(asked))
             },
             search_path,
+            rollup: Switch::of_value(&state.value("farthing.rollup")),
+            result_cache: Switch::of_value(&state.value("farthing.result_cache")),
             now: self.0.clock.now(),
         })
     }
 
-    async fn bind(&self, session: &Session, lease: &Lease) -> Result<(BoundSession, Duration)> {
-        let settings = self.settings(session)?;
-        let bound = self
-            .0
-            .sessions
-            .bind(Arc::clone(lease), session.principal(), &settings)
-            .await?;
-        Ok((bound, settings.statement_timeout))
-    }
-
     async fn plan(&self, session: &Session, lease: &Lease, statement: &Statement) -> Result<Plan> {
-        let generation = session.state()?.generation;
-        let (bound, _) = self.bind(session, lease).await?;
-        let mut tree = statement.tree.clone();
-        let schema = session
-            .state()?
-            .value("search_path")
-            .split(',')
-            .next()
-            .unwrap_or("public")
-            .trim()
-            .to_owned();
-        builtin::replace(&mut tree, &session.principal().name, &schema)?;
+        let (generation, search_path, kept) = {
+            let state = session.state()?;
+            let kept = Switch::of_value(&state.value("farthing.plan_cache"));
+            (state.generation, state.value("search_path"), kept)
+        };
+        let settings = self.settings(session)?;
+        let schema = search_path.split(',').next().unwrap_or("public").trim().to_owned();
+        let principal = session.principal();
+        let kept = kept.is_on() && plans::keeps_any(self.0.sessions.plans()) && !is_explain(&statement.tree);
+        let key = kept.then(|| Arc::new(PlanKey::new(statement, lease, principal, &settings, schema.clone())));
+        if let Some(known) = key.as_ref().and_then(|key| self.1.get(key)) {
+            return Ok(Plan { generation, ..known });
+        }
+        let bound = self.0.sessions.bind(Arc::clone(lease), principal, &settings).await?;
+        let mut tree = ast::Statement::clone(&statement.tree);
+        builtin::replace(&mut tree, &principal.name, &schema)?;
         let bound = compat::extend(bound, session, &mut tree)?;
         let query = bound.plan(PlannedStatement::Statement(Box::new(tree))).await?;
         // A parameter that the plan does not need is still bound by the client.
@@ -108,12 +105,18 @@ impl Frontend {
                 *slot = edge::edge_type(&data_type);
             }
         }
-        Ok(Plan {
+        let plan = Plan {
+            schema: schema_of(&query, &statement.tree),
             query,
             parameters,
             version: lease.document.version,
             generation,
-        })
+            key,
+        };
+        if let Some(key) = &plan.key {
+            self.1.keep(Arc::clone(key), &plan);
+        }
+        Ok(plan)
     }
 
     pub(super) async fn prepare_query(
@@ -141,17 +144,10 @@ impl Frontend {
             .enumerate()
             .map(|(at, inferred)| hints.get(at).cloned().flatten().unwrap_or_else(|| inferred.clone()))
             .collect();
-        let schema = if is_explain(&statement.tree) {
-            explain_schema()
-        } else {
-            let inner = plan.query.schema();
-            let named = names::of(&statement.tree).filter(|names| names.len() == inner.fields().len());
-            edge::edge_schema(&inner, named.as_deref())
-        };
         Ok(Prepared {
             statement,
             parameters,
-            schema: Some(schema),
+            schema: Some(Arc::clone(&plan.schema)),
             plan: Some(plan),
         })
     }
@@ -168,10 +164,8 @@ impl Frontend {
             .clone()
             .ok_or_else(|| Error::defect("a query without a schema"))?;
         let (lease, pinned) = self.lease(session)?;
-        let (generation, timeout) = {
-            let settings = self.settings(session)?;
-            (session.state()?.generation, settings.statement_timeout)
-        };
+        let settings = self.settings(session)?;
+        let generation = session.state()?.generation;
         let reusable = prepared
             .plan
             .as_ref()
@@ -180,14 +174,14 @@ impl Frontend {
             Some(plan) => plan.clone(),
             None => self.plan(session, &lease, &prepared.statement).await?,
         };
-        let first = self.start(plan, &values, &control, timeout).await;
+        let first = self.start(plan, &values, &control, &settings).await;
         let started = match first {
             Err(error) if error.kind() == ErrorKind::SnapshotReplaced && !pinned => {
                 // No row has left, and no transaction pins the version: import what AWS delivered meanwhile, and run again.
                 self.import_replaced(&lease, &control).await;
                 let (lease, _) = self.lease(session)?;
                 let plan = self.plan(session, &lease, &prepared.statement).await?;
-                self.start(plan, &values, &control, timeout).await
+                self.start(plan, &values, &control, &settings).await
             }
             other => other,
         };
@@ -218,7 +212,7 @@ impl Frontend {
         plan: Plan,
         values: &[ScalarValue],
         control: &Control,
-        timeout: Duration,
+        settings: &QuerySettings,
     ) -> Result<RowStream> {
         let query = if plan.parameters.is_empty() {
             plan.query
@@ -229,8 +223,9 @@ impl Frontend {
                 .enumerate()
                 .map(|(at, (value, wanted))| cast_value(at + 1, value, wanted))
                 .collect::<Result<Vec<_>>>()?;
-            plan.query.with_parameters(values)?
+            self.1.with_values(plan, values)?
         };
+        let (query, timeout) = (query.at(settings.now), settings.statement_timeout);
         let mut rows = self.0.executor.execute(query, control.cancel.clone(), timeout).await?;
         match rows.next().await {
             None => Ok(stream::empty().boxed()),
@@ -252,7 +247,8 @@ impl Frontend {
     /// The relations that the session can name, in order of schema and name.
     pub async fn relations(&self, session: &Session) -> Result<Vec<Relation>> {
         let (lease, _) = self.lease(session)?;
-        let (bound, _) = self.bind(session, &lease).await?;
+        let settings = self.settings(session)?;
+        let bound = self.0.sessions.bind(lease, session.principal(), &settings).await?;
         let mut relations: Vec<Relation> = bound
             .tables()
             .into_iter()
@@ -294,6 +290,16 @@ fn cast_value(number: usize, value: &ScalarValue, wanted: &DataType) -> Result<S
             format!("the value of ${number} is not a valid {wanted}"),
         )
     })
+}
+
+/// What the rows of a statement look like outside.
+fn schema_of(query: &BoundQuery, tree: &ast::Statement) -> SchemaRef {
+    if is_explain(tree) {
+        return explain_schema();
+    }
+    let inner = query.schema();
+    let named = names::of(tree).filter(|names| names.len() == inner.fields().len());
+    edge::edge_schema(&inner, named.as_deref())
 }
 
 fn is_explain(tree: &ast::Statement) -> bool {

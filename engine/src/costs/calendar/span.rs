@@ -42,7 +42,7 @@ impl Span {
     }
 
     /// The first instant of the span that holds `millis`; `None` beyond the calendar.
-    fn start(self, millis: i64) -> Option<i64> {
+    pub fn start(self, millis: i64) -> Option<i64> {
         match self {
             Span::Day => millis.checked_sub(millis.rem_euclid(DAY_MILLIS)),
             Span::Month => first_of_month(millis).map(midnight),

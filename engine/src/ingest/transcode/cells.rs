@@ -31,7 +31,7 @@ impl Cells {
     pub(super) fn of(r#type: ColumnType) -> Self {
         match r#type {
             ColumnType::Text => Self::Text(StringViewBuilder::new().with_deduplicate_strings()),
-            ColumnType::Decimal => Self::Decimal(decimals()),
+            ColumnType::Decimal | ColumnType::Money => Self::Decimal(decimals()),
             ColumnType::Double => Self::Double(Float64Builder::new()),
             ColumnType::Integer => Self::Integer(Int64Builder::new()),
             ColumnType::Boolean => Self::Boolean(BooleanBuilder::new()),
@@ -106,7 +106,7 @@ impl Cells {
 pub(super) fn word(r#type: ColumnType) -> &'static str {
     match r#type {
         ColumnType::Text => "UTF-8 text",
-        ColumnType::Decimal | ColumnType::Double => "number",
+        ColumnType::Decimal | ColumnType::Money | ColumnType::Double => "number",
         ColumnType::Integer => "integer",
         ColumnType::Boolean => "true or false",
         ColumnType::Timestamp => "instant, such as 2026-01-31T23:00:00Z",

@@ -291,7 +291,7 @@ async fn rewritten(sql: &str) -> (String, String) {
         .bind(world.catalog.lease(), session.principal(), &settings)
         .await
         .unwrap();
-    let mut tree = statement::parse(sql, 1 << 20).unwrap().remove(0).tree;
+    let mut tree = (*statement::parse(sql, 1 << 20).unwrap().remove(0).tree).clone();
     let before = tree.to_string();
     extend(bound, &session, &mut tree).unwrap();
     (before, tree.to_string())

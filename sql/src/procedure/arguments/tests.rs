@@ -7,7 +7,7 @@ use crate::{procedure, statement};
 
 fn read(sql: &str, bound: &[ScalarValue]) -> Result<Arguments> {
     let statements = statement::parse(sql, 1 << 20)?;
-    let ast::Statement::Call(call) = &statements[0].tree else {
+    let ast::Statement::Call(call) = &*statements[0].tree else {
         unreachable!("{sql}")
     };
     Arguments::read(procedure::find(&call.name.to_string())?, call, bound)
@@ -99,7 +99,7 @@ fn credentials_are_whole_and_given_once() {
 #[test]
 fn parameters_have_the_types_of_their_arguments() {
     let statements = statement::parse("CALL connect_aws_linked(access_key_id => $2, dry_run => $1)", 1 << 20).unwrap();
-    let ast::Statement::Call(call) = &statements[0].tree else {
+    let ast::Statement::Call(call) = &*statements[0].tree else {
         unreachable!()
     };
     let types = parameter_types(procedure::find("connect_aws_linked").unwrap(), call).unwrap();
