@@ -97,6 +97,15 @@ fn predicate(table: &SnapshotTable, scan: &TableScan) -> DataFusionResult<Expr> 
     Ok(function.call(columns))
 }
 
+/// The account filter over the columns of an export, as an expression that a reader of files can evaluate.
+pub(crate) fn row_predicate(scope: &AccountScope, accounts: AccountColumns) -> Expr {
+    let columns = accounts
+        .names()
+        .map(|name| Expr::Column(Column::from_name(name)))
+        .collect();
+    ScalarUDF::from(ScopePredicate::new(scope.clone(), accounts)).call(columns)
+}
+
 /// The scope of an account filter in a logical plan; `None` for every other expression.
 pub fn scope_of(expr: &Expr) -> Option<&AccountScope> {
     match expr {
@@ -144,7 +153,9 @@ impl ScalarUDFImpl for ScopePredicate {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        // A file that lacks a column has one value for all its rows.
+        let arrays = args.args.iter().map(|column| column.to_array(args.number_rows));
+        let arrays = arrays.collect::<DataFusionResult<Vec<_>>>()?;
         let (usage, payer) = match arrays.as_slice() {
             [usage] => (usage, None),
             [usage, payer] => (usage, Some(payer)),

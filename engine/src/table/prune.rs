@@ -45,6 +45,23 @@ pub(super) fn use_of(filter: &Expr, table: &SnapshotTable) -> Use {
     }
 }
 
+/// Columns of which one value stands in few rows.
+const OF_FEW_ROWS: [&str; 2] = ["line_item_resource_id", "ResourceId"];
+
+/// Whether all rows have to have one of some values in a column of which one value stands in few rows.
+pub(super) fn few_rows(conditions: &[Expr]) -> bool {
+    let is_rare = |expr: &Expr| matches!(expr, Expr::Column(column) if OF_FEW_ROWS.contains(&column.name.as_str()));
+    conditions.iter().any(|condition| match condition {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => is_rare(left) || is_rare(right),
+        Expr::InList(list) => !list.negated && is_rare(&list.expr),
+        _ => false,
+    })
+}
+
 /// The expression, if it consists of comparisons that cannot fail, with unqualified columns.
 ///
 /// `nullif(column, '')` counts as the column where it is compared with a literal: the mapping of `costs` turns blank text

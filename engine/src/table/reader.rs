@@ -28,10 +28,25 @@ use crate::snapshot::Snapshot;
 
 /// How much of a file's end the first request reads: the footer of a wide export with a few row groups and its page
 /// index mostly fits.
-const FOOTER_BYTES: usize = 256 << 10;
+const FOOTER_BYTES: u64 = 256 << 10;
+
+/// The same for a file on this machine, and the least for a small one: one row group has a footer of some 24 KiB.
+const SMALL_FOOTER_BYTES: u64 = 64 << 10;
+
+/// The footer of a file is about so small a part of it.
+const FOOTER_PART: u64 = 64;
 
 /// Ranges closer than this become one request; an S3 request costs about as much time as a mebibyte.
 const COALESCED_BYTES: u64 = 1 << 20;
+
+/// The same for files on this machine, where a read costs as much time as some pages of memory.
+const COALESCED_NEAR: u64 = 32 << 10;
+
+/// Whether the objects of a store are files on this machine: a store says what it is, and one of an export where it lies.
+pub(super) fn is_near(store: &Arc<dyn ObjectStore>) -> bool {
+    let name = store.to_string();
+    name.contains("LocalFileSystem") || name.contains("(file:")
+}
 
 type FooterKey = (Arc<ExportLocation>, Path, String);
 
@@ -125,6 +140,8 @@ impl PastFile {
 pub(super) struct PinnedReaders {
     pub location: Arc<ExportLocation>,
     pub store: Arc<dyn ObjectStore>,
+    /// [`is_near`] of the store.
+    pub near: bool,
     pub footers: FooterCache,
     /// Where ranges are kept that come from a bucket.
     pub ranges: Option<RangeCache>,
@@ -155,6 +172,7 @@ impl ParquetFileReaderFactory for PinnedReaders {
             metrics: ParquetFileMetrics::new(partition, object.location.as_ref(), metrics),
             object,
             store: Arc::clone(&self.store),
+            near: self.near,
             footers: self.footers.clone(),
             // What is said of a past delivery that is gone does not depend on what was read before.
             ranges: self.ranges.clone().filter(|_| past.is_none()),
@@ -167,6 +185,7 @@ struct PinnedReader {
     key: FooterKey,
     object: ObjectMeta,
     store: Arc<dyn ObjectStore>,
+    near: bool,
     footers: FooterCache,
     ranges: Option<RangeCache>,
     metrics: ParquetFileMetrics,
@@ -219,7 +238,8 @@ impl AsyncFileReader for PinnedReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
         let reader = &*self;
         async move {
-            coalesce_ranges(&ranges, |range| reader.read(range), COALESCED_BYTES)
+            let apart = if reader.near { COALESCED_NEAR } else { COALESCED_BYTES };
+            coalesce_ranges(&ranges, |range| reader.read(range), apart)
                 .await
                 .map_err(|error| reader.failed(error))
         }
@@ -232,11 +252,13 @@ impl AsyncFileReader for PinnedReader {
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
             let (footers, key, size) = (self.footers.clone(), self.key.clone(), self.object.size);
+            let most = if self.near { SMALL_FOOTER_BYTES } else { FOOTER_BYTES };
+            let hint = usize::try_from((size / FOOTER_PART).clamp(SMALL_FOOTER_BYTES, most)).ok();
             let (found, counters) = (AtomicBool::new(true), Arc::clone(&footers.counters));
             let load = async {
                 found.store(false, Ordering::Relaxed);
                 let footer = ParquetMetaDataReader::new()
-                    .with_prefetch_hint(Some(FOOTER_BYTES))
+                    .with_prefetch_hint(hint)
                     .with_page_index_policy(PageIndexPolicy::Optional)
                     .load_and_finish(&mut *self, size)
                     .await?;

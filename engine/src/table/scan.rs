@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::and_kleene;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::Session;
@@ -23,12 +23,13 @@ use datafusion::physical_plan::union::UnionExec;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::reader::{PastFile, PinnedReaders};
+use super::reader::{self, PastFile, PinnedReaders};
 use super::{BILLING_PERIOD, SnapshotTable, prune};
 use crate::cache::disk::RangeCache;
 use crate::error::Error;
 use crate::id::AccountId;
 use crate::scope::exec::{Rows, ScopeExec};
+use crate::scope::rule::row_predicate;
 use crate::snapshot::{Form, PinnedFile, Snapshot};
 
 /// The scheme of leaves. What is registered under it holds nothing: files are read by pinned readers alone.
@@ -135,6 +136,7 @@ fn leaf_plans(
 ) -> DataFusionResult<Vec<Arc<dyn ExecutionPlan>>> {
     let readers = Arc::new(PinnedReaders {
         location: Arc::new(table.export.location.clone()),
+        near: reader::is_near(&store),
         store,
         footers: table.files.footers.clone(),
         ranges,
@@ -155,8 +157,8 @@ fn snapshots_of(
     let Some(filter) = conjunction(filters) else {
         return Ok(table.snapshots.clone());
     };
-    let schema = Arc::new(Schema::new(vec![Field::new(BILLING_PERIOD, DataType::Utf8, false)]));
-    let months: StringArray = table
+    let schema = Arc::new(Schema::new(vec![Field::new(BILLING_PERIOD, DataType::Utf8View, false)]));
+    let months: StringViewArray = table
         .snapshots
         .iter()
         .map(|snapshot| Some(snapshot.period.to_string()))
@@ -221,7 +223,7 @@ fn partitioned_file(snapshot: &Snapshot, file: &PinnedFile) -> PartitionedFile {
         version: None,
     };
     PartitionedFile::new_from_meta(object).with_partition_values(vec![
-        ScalarValue::Utf8(Some(snapshot.period.to_string())),
+        ScalarValue::Utf8View(Some(snapshot.period.to_string())),
         ScalarValue::Boolean(Some(snapshot.has_net_costs)),
     ])
 }
@@ -236,6 +238,7 @@ fn leaf_plan(
     let full = table.columns.table.table_schema();
     let mut read = wanted.columns.clone();
     let mut pruning = wanted.pruning.clone();
+    let late = prune::few_rows(&pruning);
     if filtered {
         for name in table.accounts().names() {
             let index = full.index_of(name)?;
@@ -243,14 +246,20 @@ fn leaf_plan(
                 read.push(index);
             }
         }
-        pruning.push(scope_pruning(table.accounts().usage, &leaf.accounts));
+        pruning.insert(0, scope_pruning(table.accounts().usage, &leaf.accounts));
+        if late {
+            // Before every other predicate, so that those are evaluated on visible rows alone. The filter above stays.
+            pruning.insert(0, row_predicate(&table.scope, table.accounts()));
+        }
     }
     let config = wanted.state.config_options();
     let mut options = TableParquetOptions {
         global: config.execution.parquet.clone(),
         ..TableParquetOptions::default()
     };
-    options.global.pushdown_filters = false;
+    // Where few rows are wanted, the other columns are decoded for those alone. Elsewhere that costs more than it saves.
+    options.global.pushdown_filters = late;
+    options.global.reorder_filters = false;
     options.global.coerce_int96 = Some("ms".to_owned());
     let mut source = ParquetSource::new(table.columns.table.clone())
         .with_table_parquet_options(options)

@@ -81,7 +81,7 @@ impl Columns {
 
     fn of(file: Fields, audience: Audience) -> Self {
         let added: Vec<FieldRef> = vec![
-            Arc::new(Field::new(BILLING_PERIOD, DataType::Utf8, false)),
+            Arc::new(Field::new(BILLING_PERIOD, DataType::Utf8View, false)),
             Arc::new(Field::new(HAS_NET_COSTS, DataType::Boolean, false)),
         ];
         let shown = match audience {

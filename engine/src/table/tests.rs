@@ -233,3 +233,49 @@ async fn limits_count_visible_rows() {
         assert_eq!(world.rows(&reader(&[]), sql).await.unwrap(), expected, "{sql}");
     }
 }
+
+/// Where a resource is asked for, the reader drops rows itself: hidden ones first, so that nothing else is evaluated on them.
+#[tokio::test]
+async fn a_resource_is_looked_up_in_visible_rows_alone() {
+    let world = World::with(&[PAYER, ANN]).await;
+    world.export("main", PAYER, 0).await;
+    let used = |account, resource, cost| {
+        let mut row = usage(account, cost);
+        row.insert("line_item_resource_id", Cell::Text(resource));
+        row
+    };
+    let mut of_payer = used("", "i-1", 32.0);
+    of_payer.insert("bill_payer_account_id", Cell::Text(PAYER));
+    let mut of_nobody = used(" ", "i-1", 64.0);
+    of_nobody.insert("bill_payer_account_id", Cell::Text(HIDDEN));
+    let rows = vec![
+        used(ANN, "i-1", 1.0),
+        used(HIDDEN, "i-1", 2.0),
+        used(ANN, "i-2", 4.0),
+        of_payer,
+        of_nobody,
+    ];
+    world
+        .deliver(
+            "main",
+            "2026-07",
+            &[rows, vec![used(ANN, "i-1", 8.0), used(ANN, "i-3", 16.0)]],
+        )
+        .await;
+    let sum = async |condition: &str| {
+        let sql = format!("SELECT count(*), sum(billed_cost) FROM costs WHERE {condition}");
+        world.rows(&reader(&[]), &sql).await.unwrap()
+    };
+    assert_eq!(sum("resource_id = 'i-1'").await, "3|41.000000000000");
+    assert_eq!(sum("resource_id IN ('i-2', 'i-3')").await, "2|20.000000000000");
+    assert_eq!(
+        sum("resource_id = 'i-1' AND billed_cost > 5").await,
+        "2|40.000000000000"
+    );
+    assert_eq!(sum("resource_id <> 'i-1'").await, "2|20.000000000000");
+    assert_eq!(sum("resource_id = 'i-9'").await, "0|NULL".replace("NULL", ""));
+    let sql = "SELECT sum(billed_cost) FROM costs WHERE resource_id = 'i-1'";
+    let plan = world.plan(&reader(&[]), sql).await.unwrap().explain().await.unwrap();
+    assert!(plan.contains("predicate=account_filter["), "{plan}");
+    assert!(plan.contains("rows filtered by"), "{plan}");
+}

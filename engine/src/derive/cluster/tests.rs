@@ -290,7 +290,7 @@ async fn look_ups_in_maps_read_columns_of_keys() {
         ),
         (
             "SELECT count(*) FROM costs c WHERE c.tags['user_none'] = 'x'",
-            "EmptyExec",
+            "PlaceholderRowExec",
             "resource_tags",
         ),
         (
