@@ -26,7 +26,7 @@ const OFF: [&str; 2] = ["SET farthing.result_cache = off", "SET farthing.plan_ca
 
 /// Statements whose answers depend on more than their text.
 const TELLING: [&str; 8] = [
-    "SELECT current_user, current_schema, count(*), sum(billed_cost) FROM costs",
+    "SELECT current_user, current_schema(), count(*), sum(billed_cost) FROM costs",
     "SELECT sub_account_id, sub_account_name, sum(billed_cost) FROM costs GROUP BY 1, 2",
     "SELECT count(*), sum(line_item_unblended_cost::numeric(38, 12)) FROM exports.daily_costs",
     "SELECT date_trunc('day', now()), count(*) FROM costs WHERE charge_period_start < now()",
@@ -95,7 +95,10 @@ fn caches_never_change_an_answer() {
     let cases = number(CASES).unwrap_or(32);
     run(Start::AllConnected, async |bench| {
         let linked = bench.cloud.sample.linked();
-        let (one, other) = ([linked[0].clone(), linked[1].clone()], [linked[1].clone(), linked[2].clone()]);
+        let (one, other) = (
+            [linked[0].clone(), linked[1].clone()],
+            [linked[1].clone(), linked[2].clone()],
+        );
         bench.site.put_login("one", Role::Reader, grant_of(&one)).await;
         bench.site.put_login("other", Role::Reader, grant_of(&other)).await;
         let mut users = [
@@ -184,7 +187,7 @@ fn settings_between_two_statements_are_obeyed() {
                 client.run("SET search_path = public").await.unwrap();
                 assert_eq!(client.run(sql).await.unwrap_err().sqlstate, "42P01", "{way:?}");
                 assert_eq!(rows.single(), Some("24538"), "{way:?}");
-                let schema = "SELECT current_schema, count(*) FROM costs";
+                let schema = "SELECT current_schema(), count(*) FROM costs";
                 assert_eq!(client.run(schema).await.unwrap().rows[0][0].as_deref(), Some("public"));
                 client.run("SET search_path = system, public").await.unwrap();
                 assert_eq!(client.run(schema).await.unwrap().rows[0][0].as_deref(), Some("system"));
@@ -205,8 +208,14 @@ fn values_of_parameters_are_a_part_of_the_question() {
                     for period in ["2026-05", "2026-06"] {
                         let values: [Param; 2] = [account.as_str().into(), period.into()];
                         let bound = client.run_with(sql, &values).await.unwrap();
-                        let literal = sql.replace("$1", &format!("'{account}'")).replace("$2", &format!("'{period}'"));
-                        assert_eq!(bound.rows, client.run(&literal).await.unwrap().rows, "{way:?} {literal}");
+                        let literal = sql
+                            .replace("$1", &format!("'{account}'"))
+                            .replace("$2", &format!("'{period}'"));
+                        assert_eq!(
+                            bound.rows,
+                            client.run(&literal).await.unwrap().rows,
+                            "{way:?} {literal}"
+                        );
                     }
                 }
             }
@@ -261,7 +270,9 @@ fn switched_off_means_off() {
             for _ in 0..2 {
                 bench.ask("SELECT sum(billed_cost) FROM costs").await;
             }
-            let answer = bench.ask("SELECT name, entries, hits FROM system.caches ORDER BY 1").await;
+            let answer = bench
+                .ask("SELECT name, entries, hits FROM system.caches ORDER BY 1")
+                .await;
             let names = answer.column("name");
             assert_eq!(names, [Some("footers"), Some("plans"), Some("results")]);
             for at in [1, 2] {
@@ -318,4 +329,48 @@ fn private(path: &std::path::Path, wanted: u32) {
         let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, wanted, "{}", path.display());
     }
+}
+
+#[test]
+fn zz_timing() {
+    run(Start::AllConnected, async |bench| {
+        let mut plain = bench.site.admin();
+        for s in OFF {
+            plain.run(s).await.unwrap();
+        }
+        let mut noresult = bench.site.admin();
+        noresult.run(OFF[0]).await.unwrap();
+        let mut noplan = bench.site.admin();
+        noplan.run(OFF[1]).await.unwrap();
+        let mut all = bench.site.admin();
+        let mut pg = bench.site.client(Way::PostgresSimple, ADMIN).await;
+        let mut pgx = bench.site.client(Way::PostgresExtended, ADMIN).await;
+        for sql in [
+            "SELECT 1",
+            "SELECT sum(billed_cost) FROM costs",
+            "SELECT service_name, sub_account_name, sum(effective_cost) c FROM costs WHERE x_billing_period >= '2026-05' GROUP BY 1,2 ORDER BY 3 DESC LIMIT 10",
+            "SELECT date_trunc('day', charge_period_start), sum(billed_cost) FROM costs WHERE charge_period_start < date_trunc('day', now()) GROUP BY 1",
+            "EXPLAIN SELECT sum(billed_cost) FROM costs",
+            "SELECT count(*) FROM system.accounts",
+        ] {
+            println!("{sql}");
+            for (name, client) in [
+                ("plain", &mut plain as &mut dyn Client),
+                ("no result", &mut noresult),
+                ("no plan", &mut noplan),
+                ("all", &mut all),
+                ("pg", pg.as_mut()),
+                ("pgx", pgx.as_mut()),
+            ] {
+                for _ in 0..3 {
+                    client.run(sql).await.unwrap();
+                }
+                let t = std::time::Instant::now();
+                for _ in 0..20 {
+                    client.run(sql).await.unwrap();
+                }
+                println!("  {name}: {:?}", t.elapsed() / 20);
+            }
+        }
+    });
 }

@@ -171,7 +171,10 @@ fn rows(
                 None
             }
             Err(error) if error.is_cancelled() => Some((Err(shutting_down()), (received, None, None))),
-            Err(_) => Some((Err(Error::defect("the query failed unexpectedly")), (received, None, None))),
+            Err(_) => Some((
+                Err(Error::defect("the query failed unexpectedly")),
+                (received, None, None),
+            )),
         }
     })
     .boxed()

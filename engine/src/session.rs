@@ -172,7 +172,12 @@ impl SessionBuilder {
             ranges.info(),
             self.results.info(),
         ];
-        let mut system: Vec<_> = self.system.iter().filter(|table| table.name() != CACHES).cloned().collect();
+        let mut system: Vec<_> = self
+            .system
+            .iter()
+            .filter(|table| table.name() != CACHES)
+            .cloned()
+            .collect();
         system.push(Arc::new(Caches(caches)));
         self.system = system.into();
         self.files.ranges = Some(ranges);

@@ -123,7 +123,9 @@ impl SnapshotTable {
         Read {
             export: self.export.clone(),
             opened_by: self.lease.document.accounts.get(&self.export.account).cloned(),
-            snapshots: snapshots.map(|snapshot| (snapshot.period, snapshot.id.clone())).collect(),
+            snapshots: snapshots
+                .map(|snapshot| (snapshot.period, snapshot.id.clone()))
+                .collect(),
             lost: self.lost.iter().copied().collect(),
         }
     }

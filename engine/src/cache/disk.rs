@@ -132,7 +132,11 @@ impl RangeCache {
             let mut fetched = None;
             let stored = self.ranges.try_get_with(name, async {
                 let answer = fetch().await;
-                let bytes = answer.as_ref().ok().filter(|bytes| bytes.len() as u64 == range.len()).cloned();
+                let bytes = answer
+                    .as_ref()
+                    .ok()
+                    .filter(|bytes| bytes.len() as u64 == range.len())
+                    .cloned();
                 fetched = Some(answer);
                 self.store(name, bytes.ok_or(())?).await
             });

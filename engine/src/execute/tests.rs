@@ -89,7 +89,10 @@ async fn a_replaced_or_removed_file_is_noticed() {
     let error = world.run(query("min").await).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SnapshotReplaced, "{error:?}");
     world.store.delete(&key).await.unwrap();
-    assert_eq!(world.run(query("max").await).await.unwrap_err().kind(), ErrorKind::SnapshotReplaced);
+    assert_eq!(
+        world.run(query("max").await).await.unwrap_err().kind(),
+        ErrorKind::SnapshotReplaced
+    );
 }
 
 #[tokio::test]

@@ -264,7 +264,10 @@ pub const KEYS: &[Key] = &[
         kind: COUNT,
         unset: "",
         description: "Plans of statements kept in memory. 0 keeps none.",
-        set: |c, v| v.count_or_none(1_000_000).map(|count| c.limits.plan_cache_entries = count),
+        set: |c, v| {
+            v.count_or_none(1_000_000)
+                .map(|count| c.limits.plan_cache_entries = count)
+        },
         show: |c| Some(c.limits.plan_cache_entries.to_string()),
     },
     Key {

@@ -136,7 +136,8 @@ impl Plans {
             && sql.len() <= KEPT_TEXT
             && matches!(*statement.tree, ast::Statement::Query(_))
         {
-            self.statements.insert(sql.to_owned(), statement.clone(), sql.len() as u64);
+            self.statements
+                .insert(sql.to_owned(), statement.clone(), sql.len() as u64);
         }
     }
 
@@ -152,11 +153,7 @@ impl Plans {
     }
 
     /// The query of a plan with values for its parameters, made before or now.
-    pub(super) fn with_values(
-        &self,
-        plan: Plan,
-        values: Vec<ScalarValue>,
-    ) -> farthing_engine::Result<BoundQuery> {
+    pub(super) fn with_values(&self, plan: Plan, values: Vec<ScalarValue>) -> farthing_engine::Result<BoundQuery> {
         let Some(key) = plan.key.as_ref().map(|key| key.with(&values)) else {
             return plan.query.with_parameters(values);
         };

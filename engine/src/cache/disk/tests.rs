@@ -25,7 +25,10 @@ async fn ask(cache: &RangeCache, range: ObjectRange<'_>, fetches: &AtomicU32) ->
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
 }
 
 #[tokio::test]
@@ -43,8 +46,15 @@ async fn a_range_is_fetched_once_and_survives_a_restart() {
         range("a", 10, 299),
         range("a", 11, 300),
         range("b", 10, 300),
-        ObjectRange { e_tag: "\"new\"", ..wanted },
-        ObjectRange { bucket: "costs", key: "-bucketa", ..wanted },
+        ObjectRange {
+            e_tag: "\"new\"",
+            ..wanted
+        },
+        ObjectRange {
+            bucket: "costs",
+            key: "-bucketa",
+            ..wanted
+        },
     ] {
         ask(&cache, other, &fetches).await;
     }
@@ -68,7 +78,10 @@ async fn files_are_their_owners_alone_and_tell_nothing_by_name() {
     let [file] = files(folder.path()).try_into().unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let name = file.file_name().unwrap().to_str().unwrap();
-    assert!(name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
+    assert!(
+        name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()),
+        "{name}"
+    );
 }
 
 #[tokio::test]
@@ -121,8 +134,15 @@ async fn the_bound_holds_on_disk() {
         ask(&cache, range("a", n, n + 2_000), &fetches).await;
     }
     cache.ranges.run_pending_tasks().await;
-    let bytes: u64 = files(folder.path()).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
-    assert!(bytes <= 64_000 && bytes == cache.counters.bytes(), "{bytes} {:?}", cache.counters);
+    let bytes: u64 = files(folder.path())
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
+    assert!(
+        bytes <= 64_000 && bytes == cache.counters.bytes(),
+        "{bytes} {:?}",
+        cache.counters
+    );
     assert!(bytes > 32_000, "{bytes}");
     let before = fetches.load(Ordering::Relaxed);
     for _ in 0..2 {

@@ -44,7 +44,10 @@ async fn with(world: &World, sql: &str, change: impl FnOnce(&mut QuerySettings))
     let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
     let mut settings = QuerySettings::new(&world.limits, now);
     change(&mut settings);
-    let session = world.builder.bind(world.catalog.lease(), &reader(&[]), &settings).await?;
+    let session = world
+        .builder
+        .bind(world.catalog.lease(), &reader(&[]), &settings)
+        .await?;
     let batches = world.run(session.plan(parse(sql)).await?).await?;
     Ok(batches.iter().map(RecordBatch::num_rows).sum())
 }
@@ -64,7 +67,10 @@ async fn a_result_is_given_again_to_those_who_see_the_same() {
     assert_eq!(hits(&world).await, (1, 1));
     assert!(world.rows(&ann, SUM).await.is_err());
     assert!(world.rows(&all, "SELECT max(billed_cost) FROM costs").await.is_err());
-    let off = with(&world, SUM, |settings| settings.result_cache = crate::session::Switch::Off).await;
+    let off = with(&world, SUM, |settings| {
+        settings.result_cache = crate::session::Switch::Off
+    })
+    .await;
     assert_eq!(off.unwrap_err().kind(), ErrorKind::SnapshotReplaced);
     world.store.put(&key, file.into()).await.unwrap();
     assert_eq!(hits(&world).await, (1, 1));
@@ -75,12 +81,25 @@ async fn whatever_a_result_depends_on_is_a_part_of_its_key() {
     let world = world().await;
     let all = reader(&[]);
     let first = world.rows(&all, SUM).await.unwrap();
-    assert_eq!(world.rows(&reader(&[ANN]), SUM).await.unwrap(), "000000000011|1.000000000000");
+    assert_eq!(
+        world.rows(&reader(&[ANN]), SUM).await.unwrap(),
+        "000000000011|1.000000000000"
+    );
     assert_eq!(world.rows(&reader(&[PAYER, ANN, BOB]), SUM).await.unwrap(), first);
-    assert_eq!(hits(&world).await, (1, 2), "a grant of all is no other scope than a grant of each");
-    with(&world, SUM, |settings| settings.time_zone = "Europe/Berlin".to_owned()).await.unwrap();
-    with(&world, SUM, |settings| settings.target_partitions = 7).await.unwrap();
-    with(&world, SUM, |settings| settings.rollup = crate::session::Switch::Off).await.unwrap();
+    assert_eq!(
+        hits(&world).await,
+        (1, 2),
+        "a grant of all is no other scope than a grant of each"
+    );
+    with(&world, SUM, |settings| settings.time_zone = "Europe/Berlin".to_owned())
+        .await
+        .unwrap();
+    with(&world, SUM, |settings| settings.target_partitions = 7)
+        .await
+        .unwrap();
+    with(&world, SUM, |settings| settings.rollup = crate::session::Switch::Off)
+        .await
+        .unwrap();
     assert_eq!(hits(&world).await, (1, 5));
     with(&world, SUM, |_| {}).await.unwrap();
     assert_eq!(hits(&world).await, (2, 5));
@@ -143,7 +162,10 @@ async fn what_may_change_is_not_kept() {
         "SELECT 1",
     ] {
         for _ in 0..2 {
-            world.rows(&all, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            world
+                .rows(&all, sql)
+                .await
+                .unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
         assert_eq!(hits(&world).await, (0, 0), "{sql}");
     }
@@ -156,7 +178,9 @@ async fn now_is_a_value_in_the_key() {
     let ask = async |sql: &str, later: TimeDelta| {
         let query = world.plan(&reader(&[]), sql).await.unwrap().at(start + later);
         let batches = world.run(query).await.unwrap();
-        arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
+        arrow::util::pretty::pretty_format_batches(&batches)
+            .unwrap()
+            .to_string()
     };
     let today = "SELECT count(*), max(date_trunc('day', now())) AS today FROM costs WHERE charge_period_start IS NULL \
          OR charge_period_start < date_trunc('day', now()) + interval '1 day'";
@@ -167,10 +191,16 @@ async fn now_is_a_value_in_the_key() {
     assert!(ask(today, TimeDelta::days(1)).await.contains("2026-05-29"));
     assert_eq!(hits(&world).await, (1, 2));
     let moment = "SELECT max(now()) AS at, count(*) FROM costs";
-    assert_ne!(ask(moment, TimeDelta::zero()).await, ask(moment, TimeDelta::seconds(1)).await);
+    assert_ne!(
+        ask(moment, TimeDelta::zero()).await,
+        ask(moment, TimeDelta::seconds(1)).await
+    );
     assert_eq!(hits(&world).await, (1, 4));
     // One plan that runs at two times.
-    let query = world.plan(&reader(&[]), "SELECT current_date AS d, current_time AS t FROM costs").await.unwrap();
+    let query = world
+        .plan(&reader(&[]), "SELECT current_date AS d, current_time AS t FROM costs")
+        .await
+        .unwrap();
     let one = world.run(query.clone().at(start)).await.unwrap();
     let other = world.run(query.at(start + TimeDelta::days(40))).await.unwrap();
     assert_ne!(one, other);
@@ -182,13 +212,20 @@ async fn what_did_not_end_well_is_not_kept() {
     let all = reader(&[]);
     for _ in 0..2 {
         let sql = "SELECT 1 / (count(*) - 2) FROM costs";
-        assert_eq!(world.rows(&all, sql).await.unwrap_err().kind(), ErrorKind::DivisionByZero);
+        assert_eq!(
+            world.rows(&all, sql).await.unwrap_err().kind(),
+            ErrorKind::DivisionByZero
+        );
     }
     assert_eq!(hits(&world).await, (0, 0));
     // Dropped after its first batch, and before its end.
     let query = world.plan(&all, SUM).await.unwrap();
     let timeout = Duration::from_secs(60);
-    let mut rows = world.executor.execute(query, CancellationToken::new(), timeout).await.unwrap();
+    let mut rows = world
+        .executor
+        .execute(query, CancellationToken::new(), timeout)
+        .await
+        .unwrap();
     assert!(rows.next().await.unwrap().is_ok());
     drop(rows);
     assert_eq!(hits(&world).await, (0, 0));
@@ -228,7 +265,10 @@ async fn a_result_does_not_keep_the_buffers_that_it_was_cut_from() {
         role: Role::Operator,
         ..reader(&[])
     };
-    let bytes = world.rows(&watcher, "SELECT bytes FROM system.caches WHERE name = 'results'").await.unwrap();
+    let bytes = world
+        .rows(&watcher, "SELECT bytes FROM system.caches WHERE name = 'results'")
+        .await
+        .unwrap();
     assert!(bytes.parse::<u64>().unwrap() < KEY_BYTES + 4_096, "{bytes}");
 }
 
