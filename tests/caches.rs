@@ -26,7 +26,7 @@ const OFF: [&str; 2] = ["SET farthing.result_cache = off", "SET farthing.plan_ca
 
 /// Statements whose answers depend on more than their text.
 const TELLING: [&str; 8] = [
-    "SELECT current_user, current_schema, count(*), sum(billed_cost) FROM costs",
+    "SELECT current_user, current_schema(), count(*), sum(billed_cost) FROM costs",
     "SELECT sub_account_id, sub_account_name, sum(billed_cost) FROM costs GROUP BY 1, 2",
     "SELECT count(*), sum(line_item_unblended_cost::numeric(38, 12)) FROM exports.daily_costs",
     "SELECT date_trunc('day', now()), count(*) FROM costs WHERE charge_period_start < now()",
@@ -187,7 +187,7 @@ fn settings_between_two_statements_are_obeyed() {
                 client.run("SET search_path = public").await.unwrap();
                 assert_eq!(client.run(sql).await.unwrap_err().sqlstate, "42P01", "{way:?}");
                 assert_eq!(rows.single(), Some("24538"), "{way:?}");
-                let schema = "SELECT current_schema, count(*) FROM costs";
+                let schema = "SELECT current_schema(), count(*) FROM costs";
                 assert_eq!(client.run(schema).await.unwrap().rows[0][0].as_deref(), Some("public"));
                 client.run("SET search_path = system, public").await.unwrap();
                 assert_eq!(client.run(schema).await.unwrap().rows[0][0].as_deref(), Some("system"));
@@ -329,4 +329,48 @@ fn private(path: &std::path::Path, wanted: u32) {
         let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, wanted, "{}", path.display());
     }
+}
+
+#[test]
+fn zz_timing() {
+    run(Start::AllConnected, async |bench| {
+        let mut plain = bench.site.admin();
+        for s in OFF {
+            plain.run(s).await.unwrap();
+        }
+        let mut noresult = bench.site.admin();
+        noresult.run(OFF[0]).await.unwrap();
+        let mut noplan = bench.site.admin();
+        noplan.run(OFF[1]).await.unwrap();
+        let mut all = bench.site.admin();
+        let mut pg = bench.site.client(Way::PostgresSimple, ADMIN).await;
+        let mut pgx = bench.site.client(Way::PostgresExtended, ADMIN).await;
+        for sql in [
+            "SELECT 1",
+            "SELECT sum(billed_cost) FROM costs",
+            "SELECT service_name, sub_account_name, sum(effective_cost) c FROM costs WHERE x_billing_period >= '2026-05' GROUP BY 1,2 ORDER BY 3 DESC LIMIT 10",
+            "SELECT date_trunc('day', charge_period_start), sum(billed_cost) FROM costs WHERE charge_period_start < date_trunc('day', now()) GROUP BY 1",
+            "EXPLAIN SELECT sum(billed_cost) FROM costs",
+            "SELECT count(*) FROM system.accounts",
+        ] {
+            println!("{sql}");
+            for (name, client) in [
+                ("plain", &mut plain as &mut dyn Client),
+                ("no result", &mut noresult),
+                ("no plan", &mut noplan),
+                ("all", &mut all),
+                ("pg", pg.as_mut()),
+                ("pgx", pgx.as_mut()),
+            ] {
+                for _ in 0..3 {
+                    client.run(sql).await.unwrap();
+                }
+                let t = std::time::Instant::now();
+                for _ in 0..20 {
+                    client.run(sql).await.unwrap();
+                }
+                println!("  {name}: {:?}", t.elapsed() / 20);
+            }
+        }
+    });
 }

@@ -7,6 +7,7 @@ mod schedule;
 mod swapped;
 
 use bytes::Bytes;
+use farthing_server::config::Config;
 use farthing_tests::bench::Bench;
 use farthing_tests::cloud::{BUCKET, Sample};
 use serde_json::{Value, json};
@@ -20,6 +21,12 @@ fn seen(totals: &farthing_sandbox::sample::ControlTotals) -> Vec<Option<String>>
         Some(totals.grand.rows.to_string()),
         Some(totals.grand.net_amortized.to_string()),
     ]
+}
+
+/// A node that reads the bucket with every statement.
+fn without_caches(config: &mut Config) {
+    config.limits.result_cache_bytes = 0;
+    config.limits.disk_cache_bytes = 0;
 }
 
 /// A new delivery of a month that leaves the objects of the former one where they are.

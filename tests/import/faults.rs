@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use farthing_sandbox::aws::{Fault, FaultKind};
-use farthing_tests::bench::{Start, run};
+use farthing_tests::bench::{Start, run, run_with};
 use farthing_tests::client::Client;
 use farthing_tests::cloud::PERIODS;
 
-use super::{SEEN, newest_import, seen};
+use super::{SEEN, newest_import, seen, without_caches};
 
 #[test]
 fn passing_faults_are_retried() {
@@ -109,7 +109,7 @@ fn a_deactivated_key_is_told_as_such() {
 
 #[test]
 fn a_query_survives_passing_faults() {
-    run(Start::AllConnected, async |bench| {
+    run_with(Start::AllConnected, without_caches, async |bench| {
         for kind in [
             FaultKind::SlowDown,
             FaultKind::InternalError,

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use farthing_sandbox::aws::{Fault, FaultKind};
 use farthing_sandbox::sample::{ControlTotals, DeliveryMode};
-use farthing_tests::bench::{Bench, Start, run};
+use farthing_tests::bench::{Bench, Start, run, run_with};
 use farthing_tests::client::Way;
 use farthing_tests::cloud::{BUCKET, Sample};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
-use super::{SEEN, seen};
+use super::{SEEN, seen, without_caches};
 
 const PERIOD: &str = "2026-06";
 
@@ -124,7 +124,7 @@ fn a_query_that_meets_a_new_delivery_answers_from_one_delivery() {
 
 #[test]
 fn a_transaction_that_meets_a_new_delivery_is_told_to_start_again() {
-    run(Start::AllConnected, async |bench| {
+    run_with(Start::AllConnected, without_caches, async |bench| {
         let newer = Sample::restated(Sample::spec(), PERIOD).await;
         let totals = restated_totals(&bench.cloud.sample.totals, &newer);
         let mut client = bench.site.client(Way::PostgresSimple, "admin").await;

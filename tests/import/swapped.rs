@@ -14,7 +14,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::{SEEN, seen};
+use super::{SEEN, seen, without_caches};
 
 /// How often the delivery is replaced.
 const SWAPS: usize = 3_000;
@@ -71,7 +71,7 @@ fn every_answer_is_one_delivery_or_the_other() {
         assert_ne!(allowed[0], allowed[1]);
         let cloud = Cloud::empty_for(first).await;
         cloud.deliver(first, |_| true).await;
-        let site = Site::open(Some(cloud.sandbox.endpoint()), runtimes, |_| {}).await;
+        let site = Site::open(Some(cloud.sandbox.endpoint()), runtimes, without_caches).await;
         let bench = Bench { cloud, site };
         bench.connect(&first.linked()).await;
         assert_eq!(bench.ask(SEEN).await.rows, [allowed[0].clone()]);

@@ -1,7 +1,7 @@
 //! From a statement to a bound query: only queries pass, and only bound queries run.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::{DateTime, Utc};
@@ -44,6 +44,16 @@ struct Known {
     findings: Findings,
     optimized: OnceLock<LogicalPlan>,
     key: OnceLock<Option<Arc<ResultKey>>>,
+    /// What the plan became when it was settled last.
+    settled: Mutex<Option<Settled>>,
+}
+
+/// A plan in which `now()` and its like are values.
+#[derive(Clone)]
+struct Settled {
+    moments: Vec<ScalarValue>,
+    plan: LogicalPlan,
+    known: Arc<Known>,
 }
 
 impl Known {
@@ -52,6 +62,7 @@ impl Known {
             findings: examine(plan)?,
             optimized: OnceLock::new(),
             key: OnceLock::new(),
+            settled: Mutex::default(),
         }))
     }
 }
@@ -233,15 +244,24 @@ impl BoundQuery {
         if !self.analyzed || !self.known.findings.stable || !self.is_reusable() {
             return Ok(self);
         }
-        let settle = || {
-            let plan = settle(self.plan, &self.session.state, self.now)?;
-            Ok(Self {
-                known: Known::of(&plan)?,
-                plan,
-                ..self
-            })
-        };
-        settle().map_err(datafusion_error)
+        let moments = self.known.findings.moments(&self.session.state, self.now);
+        let last = || self.known.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = last()
+            .clone()
+            .filter(|former| moments.as_ref() == Some(&former.moments));
+        if let Some(Settled { plan, known, .. }) = former {
+            return Ok(Self { plan, known, ..self });
+        }
+        let settled = settle(self.plan.clone(), &self.session.state, self.now)
+            .and_then(|plan| Ok((Known::of(&plan)?, plan)))
+            .map_err(datafusion_error);
+        let (known, plan) = settled?;
+        *last() = moments.map(|moments| Settled {
+            moments,
+            plan: plan.clone(),
+            known: Arc::clone(&known),
+        });
+        Ok(Self { plan, known, ..self })
     }
 
     /// What its rows depend on; `None` where they depend on more than can be named, or on nothing that is worth a key.

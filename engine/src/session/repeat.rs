@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionState;
@@ -25,8 +25,22 @@ pub(super) struct Findings {
     pub volatile: bool,
     /// A function that gives the same for the whole statement: `now()` and its like.
     pub stable: bool,
+    /// The largest expressions of such functions and constants alone.
+    moments: Vec<Expr>,
     /// What is read of exports, in the order of the scans.
     pub reads: Vec<Read>,
+}
+
+impl Findings {
+    /// What a plan with stable functions is at `now`: the same values make the same plan. `None` if one of them fails.
+    pub fn moments(&self, state: &SessionState, now: DateTime<Utc>) -> Option<Vec<ScalarValue>> {
+        let simplifier = simplifier(state, now);
+        let value = |expr: &Expr| match simplifier.simplify(expr.clone()) {
+            Ok(Expr::Literal(value, _)) => Some(value),
+            _ => None,
+        };
+        self.moments.iter().map(value).collect()
+    }
 }
 
 /// Looks through a plan and its subqueries.
@@ -41,14 +55,28 @@ pub(super) fn examine(plan: &LogicalPlan) -> DataFusionResult<Findings> {
             }
         }
         node.apply_expressions(|expr| {
+            let mut stable = false;
             expr.apply(|expr| {
                 match volatility(expr) {
                     Volatility::Immutable => {}
-                    Volatility::Stable => found.stable = true,
+                    Volatility::Stable => stable = true,
                     Volatility::Volatile => found.volatile = true,
                 }
                 Ok(TreeNodeRecursion::Continue)
-            })
+            })?;
+            if stable {
+                found.stable = true;
+                expr.apply(|part| {
+                    if !is_moment(part)? {
+                        return Ok(TreeNodeRecursion::Continue);
+                    }
+                    if !found.moments.contains(part) {
+                        found.moments.push(part.clone());
+                    }
+                    Ok(TreeNodeRecursion::Jump)
+                })?;
+            }
+            Ok(TreeNodeRecursion::Continue)
         })
     })?;
     Ok(found)
@@ -71,12 +99,7 @@ fn volatility(expr: &Expr) -> Volatility {
 
 /// The plan with its stable functions, and what is computed of them and constants alone, replaced by their values at `now`.
 pub(super) fn settle(plan: LogicalPlan, state: &SessionState, now: DateTime<Utc>) -> DataFusionResult<LogicalPlan> {
-    let context = SimplifyContext::builder()
-        .with_schema(Arc::new(DFSchema::empty()))
-        .with_config_options(Arc::clone(state.config_options()))
-        .with_query_execution_start_time(Some(now))
-        .build();
-    let simplifier = ExprSimplifier::new(context);
+    let simplifier = simplifier(state, now);
     plan.transform_down_with_subqueries(|node| {
         let mut stable = false;
         node.apply_expressions(|expr| {
@@ -96,9 +119,17 @@ pub(super) fn settle(plan: LogicalPlan, state: &SessionState, now: DateTime<Utc>
     .data()
 }
 
+fn simplifier(state: &SessionState, now: DateTime<Utc>) -> ExprSimplifier {
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(DFSchema::empty()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(Some(now))
+        .build();
+    ExprSimplifier::new(context)
+}
+
 fn settle_part(expr: Expr, simplifier: &ExprSimplifier) -> DataFusionResult<Transformed<Expr>> {
-    let concerns = is_constant(&expr)? && expr.exists(|part| Ok(volatility(part) == Volatility::Stable))?;
-    if !concerns {
+    if !is_moment(&expr)? {
         return Ok(Transformed::no(expr));
     }
     match simplifier.simplify(expr.clone()) {
@@ -106,6 +137,11 @@ fn settle_part(expr: Expr, simplifier: &ExprSimplifier) -> DataFusionResult<Tran
         // Its parts may still be settled; what fails fails when the statement runs.
         _ => Ok(Transformed::no(expr)),
     }
+}
+
+/// Whether it is computed of stable functions and constants alone.
+fn is_moment(expr: &Expr) -> DataFusionResult<bool> {
+    Ok(is_constant(expr)? && expr.exists(|part| Ok(volatility(part) == Volatility::Stable))?)
 }
 
 /// Whether it is computed of constants and functions that give the same for the whole statement.

@@ -175,6 +175,7 @@ async fn relations_are_listed_with_their_columns() {
         "public.costs_daily",
         "public.costs_monthly",
         "exports.main",
+        "system.caches",
         "system.migration_check",
         "system.shared_commitments",
     ];

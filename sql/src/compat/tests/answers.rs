@@ -172,6 +172,7 @@ async fn information_schema_tells_postgres_types() {
             "public|costs_daily|VIEW",
             "public|costs_monthly|VIEW",
             "exports|main|BASE TABLE",
+            "system|caches|VIEW",
             "system|migration_check|VIEW",
             "system|shared_commitments|VIEW"
         ]
