@@ -14,7 +14,7 @@ use farthing_benches::peer::{Engine, Peer, Source};
 use farthing_benches::question::{Question, load, values};
 use farthing_benches::report::{Cold, Column, Figure, Line, Results, Times, megabytes};
 use farthing_benches::sample::{Sample, files_below};
-use farthing_benches::{Answer, Outcome, plain_datafusion, process, publish, say};
+use farthing_benches::{Answer, Outcome, explain, plain_datafusion, process, publish, say};
 use farthing_server::config::Config;
 use farthing_server::runtime::Runtimes;
 
@@ -351,8 +351,8 @@ impl Bench {
                 let answer = farthing
                     .ask(&session, &format!("EXPLAIN ANALYZE {}", question.farthing))
                     .await?;
-                let plan = text_of(&answer);
-                let filter = filter_seconds(&plan);
+                let plan = explain::text_of(&answer);
+                let filter = explain::filter_seconds(&plan);
                 page.push_str(&format!(
                     "| {} | {:.2} | {:.2} | {:.1} % |\n",
                     question.name,
@@ -461,38 +461,4 @@ fn counting(pid: u32, ask: impl FnOnce() -> Outcome<Answer>) -> Outcome<(Answer,
 fn since(pid: u32, before: Option<u64>) -> Option<u64> {
     let after = process::bytes_read(pid);
     after.zip(before).map(|(after, before)| after.saturating_sub(before))
-}
-
-/// The texts of an answer, one below the other.
-fn text_of(answer: &Answer) -> String {
-    let mut text = String::new();
-    for cell in answer.rows.iter().flatten() {
-        if let Cell::Text(line) = cell {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// What the operators of the account filter computed in all threads, in seconds, by EXPLAIN ANALYZE.
-fn filter_seconds(plan: &str) -> f64 {
-    let of_line = |line: &str| {
-        let (_, after) = line.split_once("elapsed_compute=")?;
-        let end = after.find([',', ']']).unwrap_or(after.len());
-        let number = after[..end].trim();
-        let unit = number.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let factor = match number[unit..].trim() {
-            "ns" => 1e-9,
-            "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            _ => return None,
-        };
-        Some(number[..unit].parse::<f64>().ok()? * factor)
-    };
-    plan.lines()
-        .filter(|line| line.trim_start().starts_with("ScopeExec"))
-        .filter_map(of_line)
-        .sum()
 }

@@ -9,7 +9,7 @@ use farthing_benches::arguments::{Arguments, of_machine, of_sample};
 use farthing_benches::background::Background;
 use farthing_benches::farthing::Farthing;
 use farthing_benches::peer::{Engine, Peer};
-use farthing_benches::report::{megabytes, percentile, put};
+use farthing_benches::report::{decimals, megabytes, percentile, put};
 use farthing_benches::sample::{Sample, files_below};
 use farthing_benches::{Outcome, process, publish, say};
 use farthing_server::runtime::Runtimes;
@@ -75,35 +75,29 @@ fn run(args: &Args) -> Outcome<()> {
     let mut page = of_sample(&sample)? + "\n";
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let rows = sample.rows() as f64;
-    page.push_str("| | seconds | rows/s | written MB | peak MB | ratio |\n|---|--:|--:|--:|--:|--:|\n");
-    put(
-        &mut page,
-        format_args!(
-            "| Farthing, until every month can be asked | {connected:.2} | {:.0} | | | {:.2} |\n",
-            rows / connected,
-            copy / connected
-        ),
+    page.push_str("| | seconds | thousand rows a second | written MB | peak MB | ratio |\n|---|--:|--:|--:|--:|--:|\n");
+    let mut line = |name: &str, seconds: f64, written: Option<u64>, peak: Option<u64>| {
+        put(
+            &mut page,
+            format_args!(
+                "| {name} | {} | {} | {} | {} | {} |\n",
+                decimals(seconds),
+                decimals(rows / seconds / 1e3),
+                megabytes(written),
+                megabytes(peak),
+                decimals(copy / seconds)
+            ),
+        );
+    };
+    line("Farthing, until every month can be asked", connected, None, None);
+    line(
+        "Farthing, until the work in the background is done",
+        whole,
+        Some(last.bytes),
+        last.peak,
     );
-    put(
-        &mut page,
-        format_args!(
-            "| Farthing, until the work in the background is done | {whole:.2} | {:.0} | {} | {} | {:.2} |\n",
-            rows / whole,
-            megabytes(Some(last.bytes)),
-            megabytes(last.peak),
-            copy / whole
-        ),
-    );
-    put(
-        &mut page,
-        format_args!(
-            "| DuckDB {}, COPY to one Parquet file | {copy:.2} | {:.0} | {} | {} | 1 |\n",
-            duckdb.version,
-            rows / copy,
-            megabytes(Some(copied)),
-            megabytes(process::peak_resident(duckdb.pid()))
-        ),
-    );
+    let name = format!("DuckDB {}, COPY to one Parquet file", duckdb.version);
+    line(&name, copy, Some(copied), process::peak_resident(duckdb.pid()));
     put(
         &mut page,
         format_args!(
@@ -135,7 +129,7 @@ fn import(args: &Args, runtimes: &Runtimes, sample: &Sample) -> Outcome<Import> 
         whole: match background {
             Background::Done(_) => began.elapsed().as_secs_f64(),
             // There is no such time: nothing was made, or not all.
-            Background::Undone(..) | Background::Unknown(_) => f64::NAN,
+            Background::Undone(..) | Background::Off | Background::Unknown(_) => f64::NAN,
         },
         background,
         bytes: files_below(folder.path())?.1,

@@ -45,8 +45,9 @@ struct Args {
 }
 
 /// What came of some users.
-#[derive(Default)]
 struct Outcomes {
+    /// For each question the number of rows of the first answer: all others have to have it, too.
+    rows: Vec<Option<usize>>,
     /// For each question the seconds of its runs.
     seconds: Vec<Vec<f64>>,
     /// For each question the failures.
@@ -219,17 +220,13 @@ async fn users(
             let mut done = Vec::new();
             for at in (0..questions.len() * rounds).map(|step| (step + number * 7) % questions.len()) {
                 let outcome = user.time(&questions[at].farthing).await;
-                done.push((
-                    at,
-                    outcome
-                        .map(|(seconds, _)| seconds)
-                        .map_err(|failure| failure.to_string()),
-                ));
+                done.push((at, outcome.map_err(|failure| failure.to_string())));
             }
             done
         }));
     }
     let mut outcomes = Outcomes {
+        rows: vec![None; questions.len()],
         seconds: vec![Vec::new(); questions.len()],
         failures: vec![Vec::new(); questions.len()],
         wall: 0.0,
@@ -237,7 +234,14 @@ async fn users(
     for task in tasks {
         for (at, outcome) in task.await? {
             match outcome {
-                Ok(seconds) => outcomes.seconds[at].push(seconds),
+                Ok((seconds, rows)) => {
+                    outcomes.seconds[at].push(seconds);
+                    let first = *outcomes.rows[at].get_or_insert(rows);
+                    if rows != first {
+                        let name = &questions[at].name;
+                        outcomes.failures[at].push(format!("{name}: {rows} rows, and {first} before"));
+                    }
+                }
                 Err(failure) => outcomes.failures[at].push(failure),
             }
         }

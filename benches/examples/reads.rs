@@ -180,7 +180,7 @@ impl Bench<'_> {
             .await?;
         let background = match mode.is_settled() {
             true => farthing.settle(config, Duration::from_secs(self.args.settle)).await?,
-            false => Background::Unknown("switched off".to_owned()),
+            false => Background::Off,
         };
         farthing.close().await;
         Ok(background)

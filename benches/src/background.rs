@@ -22,6 +22,8 @@ pub enum Background {
     Done(f64),
     /// It was not done after so many seconds; so many months were left.
     Undone(f64, f64),
+    /// It was kept from starting.
+    Off,
     /// This build does not tell; why.
     Unknown(String),
 }
@@ -32,6 +34,7 @@ impl Background {
         match self {
             Self::Done(seconds) => format!("done after {seconds:.1} s"),
             Self::Undone(seconds, months) => format!("NOT done after {seconds:.1} s: {months} months are left"),
+            Self::Off => "switched off".to_owned(),
             Self::Unknown(why) => format!("this build has none that can be seen ({why})"),
         }
     }

@@ -148,3 +148,44 @@ fn reader_policy(bucket: &str) -> String {
     })
     .to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use futures::TryStreamExt;
+    use object_store::{ObjectMeta, ObjectStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_holds_the_sample_and_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = Sample::prepare(folder.path(), 3_000, 2).await.unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let bucket = Bucket::start(&sample).await.unwrap();
+            let store = bucket.sandbox.store(&bucket.name).unwrap();
+            let objects: Vec<ObjectMeta> = store.list(None).try_collect().await.unwrap();
+            seen.push(objects);
+            assert_eq!(
+                bucket.reads(),
+                Reads {
+                    requests: 0,
+                    of_data: 0,
+                    bytes: 0
+                }
+            );
+            assert!(bucket.key_arguments("123456789012").is_err());
+            bucket.stop().await;
+        }
+        let data = seen[0]
+            .iter()
+            .filter(|object| object.location.as_ref().contains("/data/"));
+        let bytes: u64 = data.map(|object| object.size).sum();
+        assert_eq!(bytes, sample.size().unwrap().1);
+        assert_eq!(seen[0].len(), seen[1].len());
+        let same = seen[0].iter().zip(&seen[1]).all(|(one, two)| one.e_tag == two.e_tag);
+        assert!(same);
+    }
+}

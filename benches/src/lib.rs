@@ -13,6 +13,7 @@ pub mod arguments;
 pub mod background;
 pub mod bucket;
 pub mod cell;
+pub mod explain;
 pub mod farthing;
 pub mod mode;
 pub mod peer;

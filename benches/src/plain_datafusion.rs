@@ -129,3 +129,40 @@ fn value(cell: &Cell) -> Value {
         Cell::Number(number) => json!(number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::sample::Sample;
+
+    #[tokio::test]
+    async fn it_has_the_rows_of_the_accounts_by_period() {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = Sample::prepare(folder.path(), 6_000, 2).await.unwrap();
+        let counted = async |sample: &Sample| {
+            let source = sample.source();
+            let open = Open {
+                threads: 1,
+                files: source.files,
+                accounts: source.accounts,
+            };
+            let context = open_files(&open).await.unwrap();
+            let sql = "SELECT billing_period, count(*) AS line_items FROM cur GROUP BY 1";
+            let answer = ask(&context, sql).await.unwrap();
+            let number = |cell: &Cell| match cell {
+                Cell::Number(number) => *number,
+                other => unreachable!("a count is a number, not {other}"),
+            };
+            let rows: f64 = answer.rows.iter().map(|row| number(&row[1])).sum();
+            (answer.rows.len(), rows)
+        };
+        let connected = counted(&sample).await;
+        assert_eq!((connected.0, connected.1 as u64), (2, sample.connected_rows()));
+        let sample = sample.with_all_accounts();
+        let all = counted(&sample).await;
+        assert_eq!((all.0, all.1 as u64), (2, sample.rows()));
+        assert!(all.1 > connected.1);
+    }
+}

@@ -142,9 +142,9 @@ impl Results {
                 pairs.len(),
                 milliseconds(mean(Times::median, true)),
                 milliseconds(mean(Times::median, false)),
-                times(mean(Times::median, false) / mean(Times::median, true)),
-                times(mean(Times::min, false) / mean(Times::min, true)),
-                times(geometric_mean(cold.map(|(first, own)| first.seconds / own.seconds))),
+                decimals(mean(Times::median, false) / mean(Times::median, true)),
+                decimals(mean(Times::min, false) / mean(Times::min, true)),
+                decimals(geometric_mean(cold.map(|(first, own)| first.seconds / own.seconds))),
                 least.map_or(String::new(), |(line, first, own)| format!(
                     "{:.2} ({})",
                     ratio(first, own),
@@ -300,11 +300,11 @@ pub fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(line);
 }
 
-/// How many times faster; a dash for an unknown number.
-fn times(ratio: f64) -> String {
-    match ratio.is_nan() {
+/// A number with two decimals; a dash for an unknown one.
+pub fn decimals(number: f64) -> String {
+    match number.is_nan() {
         true => "-".to_owned(),
-        false => format!("{ratio:.2}"),
+        false => format!("{number:.2}"),
     }
 }
 
