@@ -27,7 +27,7 @@ struct Args {
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Ways to ask Farthing.
-    #[arg(long, value_delimiter = ',', default_value = "default,repeated,scan,fresh")]
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "default,repeated,scan,fresh")]
     modes: Vec<Mode>,
     /// Peers beside DuckDB.
     #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "polars,chdb,datafusion")]
@@ -147,6 +147,7 @@ fn run(args: &Args) -> Outcome<bool> {
     if args.explain {
         return bench.explain(&questions, args).map(|()| true);
     }
+    prepared.notes.extend(bench.rollups(&questions)?);
     let (results, load_before) = bench.results(&questions)?;
     let page = bench.page(&sample, &prepared, &results, load_before)?;
     publish(&page, args.shared.output.as_deref())?;
@@ -203,6 +204,37 @@ impl Bench {
         }
         results.columns = self.columns();
         Ok((results, load_before))
+    }
+
+    /// Which questions have a rollup in their plan, in the mode `default`; nothing without that mode.
+    fn rollups(&self, questions: &[Question]) -> Outcome<Option<String>> {
+        let is_default = |contender: &Contender| matches!(contender, Contender::Farthing(Mode::Default));
+        if !self.contenders.iter().any(is_default) {
+            return Ok(None);
+        }
+        self.runtimes.block_on(async {
+            let farthing = Farthing::open(&self.settled, &self.runtimes).await?;
+            let session = farthing.session(Mode::Default).await?;
+            let mut without = Vec::new();
+            for question in questions {
+                let plan = farthing.ask(&session, &format!("EXPLAIN {}", question.farthing)).await;
+                // A question that cannot be planned is refused later, where the page tells why.
+                if !plan.is_ok_and(|plan| explain::names_rollup(&explain::text_of(&plan))) {
+                    without.push(question.name.as_str());
+                }
+            }
+            farthing.close().await;
+            Ok(Some(format!(
+                "EXPLAIN names a rollup for {} of {} questions in the mode default; not for {}",
+                questions.len() - without.len(),
+                questions.len(),
+                if without.is_empty() {
+                    "none".to_owned()
+                } else {
+                    without.join(", ")
+                },
+            )))
+        })
     }
 
     /// Asks one question of everybody: cold first, one after the other; then warm, in turns.

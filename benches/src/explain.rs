@@ -1,4 +1,4 @@
-//! What EXPLAIN ANALYZE says of the account filter.
+//! What EXPLAIN says of rollups, and EXPLAIN ANALYZE of the account filter.
 
 use crate::Answer;
 use crate::cell::Cell;
@@ -16,6 +16,11 @@ pub fn text_of(answer: &Answer) -> String {
         }
     }
     text
+}
+
+/// Whether a plan reads a rollup.
+pub fn names_rollup(plan: &str) -> bool {
+    plan.to_ascii_lowercase().contains("rollup")
 }
 
 /// What the operators of the account filter computed in all threads, in seconds.
@@ -47,6 +52,11 @@ fn seconds(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rollup_is_seen_in_any_case() {
+        assert!(names_rollup("TableScan: Rollups.x") && !names_rollup("TableScan: exports.x"));
+    }
 
     #[test]
     fn every_filter_of_a_plan_counts_and_nothing_else() {
