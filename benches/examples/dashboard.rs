@@ -174,9 +174,11 @@ impl Bench {
                 "Connected in {import:.1} s; work in the background: {}",
                 background.text()
             ));
-            for mode in Mode::ALL {
-                for name in farthing.session(mode).await?.unknown {
-                    notes.push(format!("setting not known: {name} (mode {mode})"));
+            for contender in &self.contenders {
+                if let Contender::Farthing(mode) = contender {
+                    for name in farthing.session(*mode).await?.unknown {
+                        notes.push(format!("setting not known: {name} (mode {mode})"));
+                    }
                 }
             }
             farthing.close().await;
@@ -432,7 +434,7 @@ impl Bench {
         page.push_str("\nWarm, milliseconds (ratio; for the first one the fastest run):\n\n");
         page.push_str(&results.warm());
         page.push_str(
-            "\nCold, milliseconds / megabytes read by system calls (what is mapped into memory is not counted):\n\n",
+            "\nCold, milliseconds / megabytes read by system calls (chDB's are not counted by the system):\n\n",
         );
         page.push_str(&results.cold());
         let remarks = results.remarks();
