@@ -4,10 +4,5 @@ SELECT sub_account_id, sub_account_name, sum(billed_cost) AS cost, sum(list_cost
 FROM costs GROUP BY 1, 2 ORDER BY 3 DESC
 -- engine: duckdb
 SELECT line_item_usage_account_id, line_item_usage_account_name, sum(line_item_unblended_cost) AS cost,
-  sum(CASE
-    WHEN line_item_line_item_type = 'SavingsPlanNegation' THEN 0
-    WHEN pricing_public_on_demand_cost IS NULL
-      OR (coalesce(pricing_public_on_demand_rate, '') = '' AND pricing_public_on_demand_cost = 0)
-      THEN line_item_unblended_cost
-    ELSE pricing_public_on_demand_cost END) AS list_cost
+  sum({list_cost}) AS list_cost
 FROM cur GROUP BY 1, 2 ORDER BY 3 DESC

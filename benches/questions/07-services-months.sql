@@ -3,19 +3,5 @@
 SELECT x_service_code, x_billing_period, sum(billed_cost) AS cost, sum(effective_cost) AS effective_cost
 FROM costs GROUP BY 1, 2 ORDER BY 1, 2
 -- engine: duckdb
-SELECT line_item_product_code, billing_period, sum(line_item_unblended_cost) AS cost, sum(CASE line_item_line_item_type
-    WHEN 'SavingsPlanCoveredUsage' THEN savings_plan_net_savings_plan_effective_cost
-    WHEN 'SavingsPlanRecurringFee' THEN (savings_plan_total_commitment_to_date - savings_plan_used_commitment)
-      * CASE WHEN savings_plan_payment_option = 'All Upfront'
-        THEN savings_plan_net_amortized_upfront_commitment_for_billing_period
-          / savings_plan_amortized_upfront_commitment_for_billing_period
-        ELSE savings_plan_net_recurring_commitment_for_billing_period
-          / savings_plan_recurring_commitment_for_billing_period END
-    WHEN 'SavingsPlanNegation' THEN 0
-    WHEN 'SavingsPlanUpfrontFee' THEN 0
-    WHEN 'DiscountedUsage' THEN reservation_net_effective_cost
-    WHEN 'RIFee' THEN reservation_net_unused_amortized_upfront_fee_for_billing_period + reservation_net_unused_recurring_fee
-    WHEN 'Fee' THEN CASE WHEN reservation_reservation_a_r_n <> '' THEN 0 ELSE line_item_net_unblended_cost END
-    ELSE line_item_net_unblended_cost
-  END) AS effective_cost
+SELECT line_item_product_code, billing_period, sum(line_item_unblended_cost) AS cost, sum({net_amortized}) AS effective_cost
 FROM cur GROUP BY 1, 2 ORDER BY 1, 2

@@ -1,4 +1,5 @@
 -- title: EC2 cost by instance type and operating system, on the delivered columns
+-- set: delivered columns
 -- engine: farthing
 SELECT product_instance_type, product['operating_system'] AS operating_system,
   sum(line_item_unblended_cost) AS cost, sum(line_item_usage_amount) AS hours

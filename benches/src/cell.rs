@@ -1,6 +1,6 @@
-//! Cells of results in a form that both peers' values come to, and their comparison.
+//! Cells of results in a form that all peers' values come to, and their comparison.
 //!
-//! Farthing's money is decimal, DuckDB's sums over the same files are sums of doubles. So numbers are equal within
+//! Farthing's money is decimal, its peers' sums over the same files are sums of doubles. So numbers are equal within
 //! [`RELATIVE`] of the larger one or within [`ABSOLUTE`]: differences of large sums are near zero in doubles where they are
 //! zero in decimals. Instants at midnight are written as dates, since peers differ in whether `date_trunc` gives a date.
 
@@ -72,16 +72,16 @@ impl std::fmt::Display for Cell {
     }
 }
 
-/// The first difference between two results as a sentence; `None` if they hold the same rows in any order.
-pub fn difference(farthing: &[Vec<Cell>], duckdb: &[Vec<Cell>]) -> Option<String> {
-    if farthing.len() != duckdb.len() {
-        return Some(format!("Farthing has {} rows, DuckDB {}", farthing.len(), duckdb.len()));
+/// The first difference between a result and DuckDB's as a sentence; `None` if they hold the same rows in any order.
+pub fn difference(rows: &[Vec<Cell>], duckdb: &[Vec<Cell>]) -> Option<String> {
+    if rows.len() != duckdb.len() {
+        return Some(format!("it has {} rows, DuckDB {}", rows.len(), duckdb.len()));
     }
-    let (farthing, duckdb) = (sorted(farthing), sorted(duckdb));
-    for (ours, theirs) in farthing.iter().zip(&duckdb) {
-        let same = ours.len() == theirs.len() && ours.iter().zip(*theirs).all(|(one, two)| one.equals(two));
+    let (rows, duckdb) = (sorted(rows), sorted(duckdb));
+    for (one, two) in rows.iter().zip(&duckdb) {
+        let same = one.len() == two.len() && one.iter().zip(*two).all(|(one, two)| one.equals(two));
         if !same {
-            return Some(format!("Farthing has ({}), DuckDB ({})", line(ours), line(theirs)));
+            return Some(format!("it has ({}), DuckDB ({})", line(one), line(two)));
         }
     }
     None
@@ -107,13 +107,9 @@ fn sorted(rows: &[Vec<Cell>]) -> Vec<&Vec<Cell>> {
     rows
 }
 
-/// A cell of DuckDB's: what `benches/duckdb_peer.py` writes.
+/// A cell of a peer in a child process: what `benches/peer.py` writes.
 pub fn of_json(value: &Value) -> Outcome<Cell> {
-    let unknown = || {
-        Failure::from(format!(
-            "the DuckDB process answered with a value of no known kind: {value}"
-        ))
-    };
+    let unknown = || Failure::from(format!("the peer answered with a value of no known kind: {value}"));
     Ok(match value {
         Value::Null => Cell::Null,
         Value::Bool(truth) => Cell::Truth(*truth),

@@ -1,4 +1,4 @@
-//! Farthing in process: a node over a temporary data directory, asked through the front end that the protocols use.
+//! Farthing in process: a node over a data directory, asked through the front end that the protocols use.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,16 +13,26 @@ use farthing_sql::{Control, Origin, Protocol, Response, Session};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::background::{self, Background};
+use crate::cell::{self, Cell};
+use crate::mode::Mode;
 use crate::sample::{EXPORT, Sample};
-use crate::{Answer, Outcome, cell};
+use crate::{Answer, Outcome};
 
 /// The longest wait for the import.
 const IMPORT_WAIT: Duration = Duration::from_secs(1800);
 
-/// A node with one session.
+/// A node.
 pub struct Farthing {
     node: Node,
+    threads: usize,
+}
+
+/// A session of a node, in a mode.
+pub struct ModeSession {
     session: Session,
+    /// The settings of the mode that this build does not know.
+    pub unknown: Vec<&'static str>,
 }
 
 impl Farthing {
@@ -36,7 +46,14 @@ impl Farthing {
 
     /// Opens a node whose queries run on so many threads.
     pub async fn open(config: &Config, runtimes: &Runtimes) -> Outcome<Self> {
-        let node = Node::open(config, runtimes).await?;
+        Ok(Self {
+            node: Node::open(config, runtimes).await?,
+            threads: config.threads,
+        })
+    }
+
+    /// Opens a session. A setting that this build does not know is passed over and told.
+    pub async fn session(&self, mode: Mode) -> Outcome<ModeSession> {
         let principal = Principal {
             name: "bench".to_owned(),
             role: Role::Admin,
@@ -47,21 +64,35 @@ impl Farthing {
             address: None,
             application: "dashboard".to_owned(),
         };
-        let session = node.frontend().open_session(principal, origin);
-        let farthing = Self { node, session };
-        let threads = config.threads;
-        farthing.batches(&format!("SET farthing.threads = {threads}")).await?;
-        Ok(farthing)
+        let mut session = ModeSession {
+            session: self.node.frontend().open_session(principal, origin),
+            unknown: Vec::new(),
+        };
+        self.batches(&session, &format!("SET farthing.threads = {}", self.threads))
+            .await?;
+        for (name, value) in mode.settings() {
+            match self.batches(&session, &format!("SET {name} = {value}")).await {
+                Ok(_) => {}
+                Err(failure) if background::is_unknown(&failure) => session.unknown.push(name),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(session)
     }
 
-    /// Connects the sample's export and its accounts but the ones left out; returns when every month is imported.
-    pub async fn connect(&self, sample: &Sample) -> Outcome<()> {
-        let location = sample.location().replace('\'', "''");
-        self.batches(&format!("CALL connect_aws_root(location => '{location}')"))
-            .await?;
-        for account in sample.connected_linked() {
-            let call = format!("CALL connect_aws_linked(account_id => '{account}')");
-            self.batches(&call).await?;
+    /// Connects the export at `location` (with `keys`, the further arguments of the call), and the linked accounts by the
+    /// arguments that `linked` has for each; returns when every month is imported.
+    pub async fn connect(&self, sample: &Sample, location: &str, keys: &str, linked: &[String]) -> Outcome<()> {
+        let session = self.session(Mode::Default).await?;
+        let location = location.replace('\'', "''");
+        self.batches(
+            &session,
+            &format!("CALL connect_aws_root(location => '{location}'{keys})"),
+        )
+        .await?;
+        for arguments in linked {
+            self.batches(&session, &format!("CALL connect_aws_linked({arguments})"))
+                .await?;
         }
         let export = ExportId::of_export_name(EXPORT)?;
         let began = Instant::now();
@@ -78,10 +109,34 @@ impl Farthing {
         }
     }
 
+    /// The same for the sample in its folder.
+    pub async fn connect_folder(&self, sample: &Sample) -> Outcome<()> {
+        let linked: Vec<String> = sample
+            .connected_linked()
+            .iter()
+            .map(|account| format!("account_id => '{account}'"))
+            .collect();
+        self.connect(sample, &sample.location(), "", &linked).await
+    }
+
+    /// Lets the node do its work in the background to the end, as a server does; for at most `limit`.
+    pub async fn settle(&self, config: &Config, limit: Duration) -> Outcome<Background> {
+        self.node.start_schedule(config.refresh_interval);
+        let session = self.session(Mode::Default).await?;
+        background::wait(limit, async || {
+            let answer = self.ask(&session, background::UNDONE).await?;
+            match answer.rows.first().and_then(|row| row.first()) {
+                Some(Cell::Number(undone)) => Ok(*undone),
+                other => Err(format!("a count is expected, not {other:?}").into()),
+            }
+        })
+        .await
+    }
+
     /// Runs a query to its last row. Turning batches into cells is not in the time.
-    pub async fn ask(&self, sql: &str) -> Outcome<Answer> {
+    pub async fn ask(&self, session: &ModeSession, sql: &str) -> Outcome<Answer> {
         let began = Instant::now();
-        let batches = self.batches(sql).await?;
+        let batches = self.batches(session, sql).await?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(Answer {
             rows: cell::of_batches(&batches)?,
@@ -94,16 +149,16 @@ impl Farthing {
         self.node.close().await;
     }
 
-    async fn batches(&self, sql: &str) -> Outcome<Vec<RecordBatch>> {
-        let frontend = self.node.frontend();
+    async fn batches(&self, session: &ModeSession, sql: &str) -> Outcome<Vec<RecordBatch>> {
+        let (frontend, session) = (self.node.frontend(), &session.session);
         let mut batches = Vec::new();
-        for statement in frontend.parse(&self.session, sql)? {
-            let prepared = frontend.prepare(&self.session, statement, &[]).await?;
+        for statement in frontend.parse(session, sql)? {
+            let prepared = frontend.prepare(session, statement, &[]).await?;
             let control = Control {
                 cancel: CancellationToken::new(),
                 notices: None,
             };
-            match frontend.execute(&self.session, &prepared, Vec::new(), control).await? {
+            match frontend.execute(session, &prepared, Vec::new(), control).await? {
                 Response::Done { .. } => {}
                 Response::Rows(mut rows) => {
                     while let Some(batch) = rows.batches.next().await {

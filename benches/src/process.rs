@@ -12,6 +12,11 @@ pub fn peak_resident(pid: u32) -> Option<u64> {
     number(&format!("/proc/{pid}/status"), "VmHWM:").map(|kibibytes| kibibytes << 10)
 }
 
+/// The memory that a process has resident, in bytes (`VmRSS` of `/proc/<pid>/status`).
+pub fn resident(pid: u32) -> Option<u64> {
+    number(&format!("/proc/{pid}/status"), "VmRSS:").map(|kibibytes| kibibytes << 10)
+}
+
 /// Makes [`peak_resident`] start again from the present value (`5` to `/proc/<pid>/clear_refs`). Answers whether it could.
 pub fn forget_peak(pid: u32) -> bool {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok()
