@@ -133,7 +133,11 @@ pub(crate) enum Kind {
 }
 
 /// The two sides, and what they are asked.
-pub(crate) fn both_sides(kind: Kind, visible: impl Fn(&Cloud) -> Vec<String>, test: impl AsyncFnOnce(&Bench, &Site, &[String])) {
+pub(crate) fn both_sides(
+    kind: Kind,
+    visible: impl Fn(&Cloud) -> Vec<String>,
+    test: impl AsyncFnOnce(&Bench, &Site, &[String]),
+) {
     on_runtimes(async |runtimes| {
         let cloud = Cloud::delivered_of(match kind {
             Kind::Cur2 => Sample::shared().await,

@@ -80,7 +80,12 @@ const MEASURES: [&str; 22] = [
 ];
 
 /// Measures that need the rows.
-const OF_ROWS: [&str; 4] = ["max(billed_cost)", "avg(billed_cost)", "count(x_discount_total)", "min(charge_period_start)"];
+const OF_ROWS: [&str; 4] = [
+    "max(billed_cost)",
+    "avg(billed_cost)",
+    "count(x_discount_total)",
+    "min(charge_period_start)",
+];
 
 const CONDITIONS: [&str; 14] = [
     "x_billing_period = '2026-05'",
@@ -108,10 +113,11 @@ fn costs() -> BoxedStrategy<String> {
     let measures = (subsequence(&MEASURES[..], 1..4), weighted(0.1, select(&OF_ROWS[..])))
         .prop_map(|(most, one)| most.into_iter().chain(one).collect::<Vec<_>>());
     let conditions = vec(select(&CONDITIONS[..]), 0..3);
-    (groups, measures, conditions, any::<bool>()).prop_map(|(groups, measures, conditions, distinct)| {
-        statement("costs", &groups, &measures, &conditions, distinct)
-    })
-    .boxed()
+    (groups, measures, conditions, any::<bool>())
+        .prop_map(|(groups, measures, conditions, distinct)| {
+            statement("costs", &groups, &measures, &conditions, distinct)
+        })
+        .boxed()
 }
 
 fn statement(table: &str, groups: &[&str], measures: &[&str], conditions: &[&str], distinct: bool) -> String {
@@ -180,13 +186,40 @@ fn raw() -> BoxedStrategy<String> {
 }
 
 fn calendar() -> BoxedStrategy<String> {
-    let groups = subsequence(&["charge_period_start", "service_name", "sub_account_id", "x_billing_period"][..], 0..3);
-    let measures = subsequence(&["sum(billed_cost)", "sum(effective_cost)", "sum(x_rows)", "sum(consumed_quantity)"][..], 1..3);
+    let groups = subsequence(
+        &[
+            "charge_period_start",
+            "service_name",
+            "sub_account_id",
+            "x_billing_period",
+        ][..],
+        0..3,
+    );
+    let measures = subsequence(
+        &[
+            "sum(billed_cost)",
+            "sum(effective_cost)",
+            "sum(x_rows)",
+            "sum(consumed_quantity)",
+        ][..],
+        1..3,
+    );
     let conditions = vec(
-        select(&["charge_period_start >= '2026-05-01'", "charge_category = 'Usage'", "x_billing_period = '2026-05'"][..]),
+        select(
+            &[
+                "charge_period_start >= '2026-05-01'",
+                "charge_category = 'Usage'",
+                "x_billing_period = '2026-05'",
+            ][..],
+        ),
         0..2,
     );
-    (select(&["costs_daily", "costs_monthly"][..]), groups, measures, conditions)
+    (
+        select(&["costs_daily", "costs_monthly"][..]),
+        groups,
+        measures,
+        conditions,
+    )
         .prop_map(|(table, groups, measures, conditions)| statement(table, &groups, &measures, &conditions, false))
         .boxed()
 }
@@ -242,7 +275,14 @@ fn same_answers(kind: Kind) {
         let statements = aggregates(kind);
         // The newest month first: months with rollups and months without in one answer.
         assert!(bench.site.node.deriver().derive_next().await);
-        compare(&mut bench.site.admin(), &mut bare.admin(), statements.clone(), cases / 2, seed).await;
+        compare(
+            &mut bench.site.admin(),
+            &mut bare.admin(),
+            statements.clone(),
+            cases / 2,
+            seed,
+        )
+        .await;
         while bench.site.node.deriver().derive_next().await {}
         let mut scoped = bench.site.admin();
         compare(&mut scoped, &mut bare.admin(), statements.clone(), cases * 2, seed ^ 1).await;

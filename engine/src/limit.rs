@@ -45,6 +45,8 @@ pub struct Limits {
     pub past_deliveries: usize,
     /// Rows of one rollup of one month.
     pub rollup_rows: usize,
+    /// Columns of rollups kept in memory, in bytes.
+    pub rollup_cache_bytes: u64,
 }
 
 impl Limits {
@@ -73,6 +75,7 @@ impl Limits {
             history_entries: 10_000,
             past_deliveries: 30,
             rollup_rows: 500_000,
+            rollup_cache_bytes: (memory as u64 / 10).min(1 << 30),
         }
     }
 }
@@ -180,6 +183,12 @@ impl Limits {
                 self.result_cache_bytes,
                 "bytes",
                 "Results of statements kept in memory.",
+            ),
+            entry(
+                "rollup_cache_bytes",
+                self.rollup_cache_bytes,
+                "bytes",
+                "Columns of rollups kept in memory.",
             ),
             entry(
                 "rollup_rows",

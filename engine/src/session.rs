@@ -70,7 +70,7 @@ use crate::scope::rule::ScopeRule;
 use crate::store::ExportStores;
 use crate::system::tables::caches::{CACHES, Caches};
 use crate::system::{SystemTable, SystemView};
-use crate::table::{EXPORT_SCHEME, Files, FooterCache};
+use crate::table::{ColumnCache, EXPORT_SCHEME, Files, FooterCache};
 pub use query::BoundQuery;
 pub use switch::Switch;
 
@@ -151,7 +151,9 @@ impl SessionBuilder {
             bound: Bound::Entries(limits.plan_cache_entries as u64),
             counters: Arc::<Counters>::default(),
         };
-        system.push(Arc::new(Caches(vec![footers.info(), plans.clone(), results.info()])));
+        let columns = ColumnCache::new(limits.rollup_cache_bytes);
+        let caches = vec![footers.info(), plans.clone(), results.info(), columns.info()];
+        system.push(Arc::new(Caches(caches)));
         Ok(Self {
             template: template(runtime),
             archive: Arc::new(Archive::new(stores.own())),
@@ -160,6 +162,7 @@ impl SessionBuilder {
             files: Files {
                 stores,
                 footers,
+                columns,
                 ranges: None,
             },
             system: system.into(),
@@ -174,6 +177,7 @@ impl SessionBuilder {
             self.plans.clone(),
             ranges.info(),
             self.results.info(),
+            self.files.columns.info(),
         ];
         let mut system: Vec<_> = self
             .system

@@ -3,13 +3,14 @@
 //! A scan reads pinned files only, and every leaf it makes lies under a [`crate::scope::exec::ScopeExec`]. Files whose rows are
 //! all visible and files that also hold hidden rows go to separate leaves: statistics are exact for the former alone.
 
+pub(crate) mod columns;
 mod prune;
 mod reader;
 mod scan;
 mod schema;
 mod stored;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,13 +25,16 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::cache::disk::RangeCache;
 use crate::cache::result::Read;
 use crate::catalog::{Export, Lease};
+use crate::costs::mapping;
 use crate::error::Result;
 use crate::format::AccountColumns;
 use crate::id::BillingPeriod;
 use crate::scope::AccountScope;
-use crate::snapshot::derived::{Level, Rollup};
+use crate::snapshot::clustered::{Clustered, MapKeys};
+use crate::snapshot::derived::{Level, Role, Rollup};
 use crate::snapshot::{Form, Snapshot, SnapshotColumn};
 use crate::store::ExportStores;
+pub use columns::ColumnCache;
 pub use reader::FooterCache;
 pub(crate) use scan::EXPORT_SCHEME;
 pub(crate) use schema::{arrow_type, text_map};
@@ -48,6 +52,8 @@ pub struct Files {
     pub stores: Arc<ExportStores>,
     /// Footers that were read before.
     pub footers: FooterCache,
+    /// Columns of rollups that were read before.
+    pub columns: ColumnCache,
     /// Ranges of buckets that were read before, if they are kept.
     pub ranges: Option<RangeCache>,
 }
@@ -145,7 +151,7 @@ impl SnapshotTable {
                 listed: base.listed,
                 data_through: base.data_through,
                 files: vec![rollup.file.clone()],
-                clustered: None,
+                clustered: Some(keys_of(base, rollup)),
             })
         });
         let table = Self::try_new(
@@ -241,6 +247,29 @@ impl SnapshotTable {
     /// The scope that its rows are seen through.
     pub fn scope(&self) -> &AccountScope {
         &self.scope
+    }
+}
+
+/// Which keys of maps are columns of a rollup's file, said as of the files of a clustered snapshot.
+fn keys_of(base: &Snapshot, rollup: &Rollup) -> Clustered {
+    let maps = rollup.columns.iter().filter_map(|column| match &column.role {
+        Role::Map { keys: Some(keys), .. } => {
+            let keys = MapKeys {
+                stored: keys.clone(),
+                all: Some(keys.clone()),
+            };
+            Some((column.name.clone(), keys))
+        }
+        _ => None,
+    });
+    Clustered {
+        base: base.id.clone(),
+        delivered: Vec::new(),
+        mapping: mapping::VERSION,
+        costs: BTreeMap::new(),
+        absent: BTreeSet::new(),
+        never_blank: BTreeSet::new(),
+        maps: maps.collect(),
     }
 }
 

@@ -25,6 +25,8 @@ const TUPLES: usize = 60_000;
 pub struct Dimension {
     /// The name of its column in the rollup.
     pub name: String,
+    /// Other names of the same.
+    pub also: Vec<String>,
     /// Whether the overview has it.
     pub overview: bool,
     pub(super) values: Values,
@@ -48,6 +50,7 @@ impl Dimension {
     pub fn new(name: impl Into<String>, kind: Kind, overview: bool) -> Self {
         Self {
             name: name.into(),
+            also: Vec::new(),
             overview,
             values: match kind {
                 Kind::Text => Values::text(),

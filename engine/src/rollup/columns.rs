@@ -22,8 +22,9 @@ pub(super) struct Columns {
     pub resource: &'static str,
 }
 
-/// Columns of `costs` that are no function of the dimensions, and dimensions themselves.
-pub(super) const OWN_DIMENSIONS: &[&str] = &["consumed_unit", "commitment_discount_status"];
+/// How the names of columns of `costs` begin that are made of the resource id: only some rollups have that, and it is read
+/// fast enough.
+pub(super) const OF_RESOURCES: &str = "x_resource_";
 
 /// Columns of `costs` that are summed besides the amounts.
 pub(crate) const QUANTITIES: &[&str] = &["consumed_quantity", "pricing_quantity"];
@@ -159,6 +160,11 @@ impl Columns {
             ExportKind::Focus => Some(&FOCUS),
             _ => None,
         }
+    }
+
+    /// Whether the overview has a delivered column.
+    pub fn in_overview(&self, name: &str) -> bool {
+        self.dimensions[..self.overview].contains(&name)
     }
 
     /// The dimensions of text that the snapshot has, and which of them the overview has.

@@ -74,6 +74,26 @@ impl Values {
         }
     }
 
+    /// The keys of a map's entries, if they can be columns of their own: not more than `most`, and none twice in one map.
+    pub fn keys(&self, most: usize) -> Option<BTreeSet<&str>> {
+        let Self::Map { values, .. } = self else {
+            return None;
+        };
+        let mut keys: BTreeSet<&str> = BTreeSet::new();
+        for entries in values {
+            for (at, (key, _)) in entries.iter().enumerate() {
+                if entries[..at].iter().any(|(other, _)| other == key) {
+                    return None;
+                }
+                keys.insert(key);
+            }
+            if keys.len() > most {
+                return None;
+            }
+        }
+        Some(keys)
+    }
+
     /// Leaves out the entries with the key that has most values. Answers with the new number of each old one; `None` if there
     /// is no key left.
     pub fn leave_out_a_key(&mut self) -> Option<Vec<u32>> {

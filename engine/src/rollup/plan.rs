@@ -8,7 +8,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::build::{Builder, Dimension, Kind};
-use super::columns::{Columns, OWN_DIMENSIONS, QUANTITIES, has, summed};
+use super::columns::{Columns, OF_RESOURCES, QUANTITIES, has, summed};
 use crate::catalog::Export;
 use crate::costs::mapping::{self, CostType};
 use crate::costs::owners::AccountNames;
@@ -66,11 +66,26 @@ pub fn reading(
         dimensions.push(Dimension::new(name, Kind::Text, overview));
         read.push(delivered(name));
     }
-    for name in OWN_DIMENSIONS {
-        if let Some(expr) = costs_of(name) {
-            dimensions.push(Dimension::new(format!("{COSTS_PREFIX}{name}"), Kind::Text, false));
-            read.push(expr);
+    // What is dear to compute, or no function of the other dimensions.
+    let mut own: Vec<(Expr, Dimension)> = Vec::new();
+    for name in mapping::derivations(scan.schema(), export)?.stored.into_keys() {
+        let text = mapping::type_of(&name).is_some_and(|r#type| r#type.is_string());
+        let Some(expr) = costs_of(&name).filter(|_| text && !name.starts_with(OF_RESOURCES)) else {
+            continue;
+        };
+        let name = format!("{COSTS_PREFIX}{name}");
+        match own.iter_mut().find(|(known, _)| *known == expr) {
+            Some((_, dimension)) => dimension.also.push(name),
+            None => own.push((expr, Dimension::new(name, Kind::Text, false))),
         }
+    }
+    for (expr, mut dimension) in own {
+        dimension.overview = expr
+            .column_refs()
+            .into_iter()
+            .all(|column| columns.in_overview(&column.name));
+        dimensions.push(dimension);
+        read.push(expr);
     }
     for name in columns
         .instants

@@ -23,11 +23,14 @@ use super::plan::Sum;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::AccountColumns;
 use crate::money::{PRECISION, SCALE};
+use crate::snapshot::clustered::key_column;
 use crate::snapshot::derived::{Grain, Level, ROWS, Role, Rollup, RollupColumn};
 use crate::snapshot::{ColumnType, OwnerTotals, PinnedFile, RowOwner};
 
 /// Rows of a row group: enough for two threads to share a file, and for accounts to prune.
 const GROUP_ROWS: usize = 32 << 10;
+/// A map with more keys than this has none as columns.
+const KEYS: usize = 48;
 /// Digits of decimals that are kept as 64-bit integers, where they fit: half the bytes, and read faster.
 const SMALL_PRECISION: u8 = 18;
 
@@ -151,19 +154,32 @@ fn described(built: &Built, level: Level, sums: &Sums, naming: &Naming<'_>) -> V
         r#type,
         role,
     };
-    let mut columns: Vec<RollupColumn> = dimensions(built, level)
-        .map(|(_, dimension)| {
-            let (r#type, role) = match &dimension.values {
-                Values::Text { .. } => (ColumnType::Text, Role::Dimension),
-                Values::Instant { .. } => (ColumnType::Timestamp, Role::Dimension),
-                Values::Map { without, .. } => {
-                    let without = without.clone();
-                    (ColumnType::TextMap, Role::Map { without })
-                }
-            };
-            column(&dimension.name, r#type, role)
-        })
-        .collect();
+    let mut columns: Vec<RollupColumn> = Vec::new();
+    for (_, dimension) in dimensions(built, level) {
+        let (r#type, role) = match &dimension.values {
+            Values::Text { .. } => (ColumnType::Text, Role::Dimension),
+            Values::Instant { .. } => (ColumnType::Timestamp, Role::Dimension),
+            Values::Map { without, .. } => {
+                let keys = dimension.values.keys(KEYS);
+                let role = Role::Map {
+                    without: without.clone(),
+                    keys: keys.map(|keys| keys.into_iter().map(str::to_owned).collect()),
+                };
+                (ColumnType::TextMap, role)
+            }
+        };
+        columns.push(RollupColumn {
+            also: dimension.also.clone(),
+            ..column(&dimension.name, r#type, role)
+        });
+        for key in dimension.values.keys(KEYS).into_iter().flatten() {
+            columns.push(column(
+                &key_column(&dimension.name, key),
+                ColumnType::Text,
+                Role::Dimension,
+            ));
+        }
+    }
     let [start, resource] = naming.instants;
     if let Some(start) = start {
         let whole = match level.grain() {
@@ -222,6 +238,9 @@ fn arrays(built: &Built, level: Level, sums: &Sums, groups: &[usize], small: &[b
             }
             Values::Map { values, .. } => maps(values, numbers)?,
         });
+        for key in dimension.values.keys(KEYS).into_iter().flatten() {
+            arrays.push(values_of(key, &dimension.values, sums, built, at, groups));
+        }
     }
     let starts = groups.iter().map(|group| sums.keys[*group].start);
     arrays.push(Arc::new(starts.collect::<TimestampMillisecondArray>()));
@@ -261,6 +280,20 @@ fn texts(values: &[Box<str>], numbers: impl Iterator<Item = Option<u32>>) -> Res
         .collect();
     let occurring = Arc::new(StringArray::from(occurring));
     Ok(Arc::new(DictionaryArray::try_new(keys, occurring).map_err(unwritable)?))
+}
+
+/// The values of one key of a map.
+fn values_of(key: &str, values: &Values, sums: &Sums, built: &Built, at: usize, groups: &[usize]) -> ArrayRef {
+    let Values::Map { values, .. } = values else {
+        return Arc::new(StringArray::new_null(groups.len()));
+    };
+    let of_entries = |entries: &Entries| entries.iter().position(|(name, _)| **name == *key);
+    let places: Vec<Option<usize>> = values.iter().map(of_entries).collect();
+    let texts = groups.iter().map(|group| {
+        let number = built.tuples[sums.keys[*group].tuple as usize][at].checked_sub(1)? as usize;
+        values.get(number)?[places.get(number).copied().flatten()?].1.as_deref()
+    });
+    Arc::new(texts.collect::<StringArray>())
 }
 
 fn maps(values: &[Entries], numbers: impl Iterator<Item = Option<u32>>) -> Result<ArrayRef> {

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::AccountScope;
 use super::exec::ScopeExec;
 use crate::error::Error;
+use crate::table::columns::RollupExec;
 
 /// Refuses a plan in which a file leaf lacks the account filter of exactly this scope. Changes nothing.
 #[derive(Debug)]
@@ -45,7 +46,8 @@ impl ScopeCheck {
         let reads_files = plan
             .downcast_ref::<DataSourceExec>()
             .is_some_and(|leaf| leaf.data_source().downcast_ref::<MemorySourceConfig>().is_none());
-        if reads_files && !covered {
+        let reads_rollups = plan.downcast_ref::<RollupExec>().is_some();
+        if (reads_files || reads_rollups) && !covered {
             return Err(Error::defect("the plan reads billing files without the account filter"));
         }
         plan.children()

@@ -137,6 +137,10 @@ pub enum Role {
     Map {
         /// The keys.
         without: BTreeSet<String>,
+        /// The keys of all other entries, each of which has a column of its own (`snapshot::clustered::key_column`); `None`
+        /// where there are none, since they are too many or one of them is twice in a map.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<BTreeSet<String>>,
     },
     /// An instant cut to the grain of the level; `whole` where none of the month had anything to cut.
     Instant {

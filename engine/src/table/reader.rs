@@ -161,13 +161,25 @@ impl ParquetFileReaderFactory for PinnedReaders {
         _: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> DataFusionResult<Box<dyn AsyncFileReader + Send>> {
+        Ok(Box::new(self.reader(partition, file, metrics)?))
+    }
+}
+
+impl PinnedReaders {
+    /// The reader of one file.
+    pub fn reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> DataFusionResult<PinnedReader> {
         let past = file.extension::<PastFile>().cloned();
         let object = file.object_meta;
         let e_tag = object
             .e_tag
             .clone()
             .ok_or_else(|| Error::defect(format!("the file {} is not pinned", object.location)))?;
-        Ok(Box::new(PinnedReader {
+        Ok(PinnedReader {
             key: (Arc::clone(&self.location), object.location.clone(), e_tag),
             metrics: ParquetFileMetrics::new(partition, object.location.as_ref(), metrics),
             object,
@@ -177,11 +189,12 @@ impl ParquetFileReaderFactory for PinnedReaders {
             // What is said of a past delivery that is gone does not depend on what was read before.
             ranges: self.ranges.clone().filter(|_| past.is_none()),
             past,
-        }))
+        })
     }
 }
 
-struct PinnedReader {
+/// Reads one file.
+pub(super) struct PinnedReader {
     key: FooterKey,
     object: ObjectMeta,
     store: Arc<dyn ObjectStore>,

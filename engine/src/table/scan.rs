@@ -23,6 +23,7 @@ use datafusion::physical_plan::union::UnionExec;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
+use super::columns::RollupExec;
 use super::reader::{self, PastFile, PinnedReaders};
 use super::{BILLING_PERIOD, SnapshotTable, prune};
 use crate::cache::disk::RangeCache;
@@ -39,6 +40,8 @@ pub(crate) const EXPORT_SCHEME: &str = "farthing-export";
 #[derive(Default)]
 struct Leaf {
     files: Vec<PartitionedFile>,
+    /// The rows of each file.
+    rows: Vec<u64>,
     /// Visible rows by the snapshots' exact counts.
     visible_rows: u64,
     /// Visible usage accounts that occur in these files, for pruning.
@@ -206,6 +209,7 @@ fn sort_file(table: &SnapshotTable, snapshot: &Snapshot, file: &PinnedFile, leav
     };
     leaf.visible_rows += visible;
     leaf.accounts.extend(accounts);
+    leaf.rows.push(file.rows);
     let file = partitioned_file(snapshot, file);
     leaf.files.push(match table.is_current(snapshot) {
         true => file,
@@ -237,6 +241,9 @@ fn leaf_plan(
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let full = table.columns.table.table_schema();
     let mut read = wanted.columns.clone();
+    if table.is_rollup() {
+        return rollup_plan(table, wanted, leaf, filtered, readers);
+    }
     let mut pruning = wanted.pruning.clone();
     let late = prune::few_rows(&pruning);
     if filtered {
@@ -307,6 +314,47 @@ fn leaf_plan(
         files,
         wanted.columns.len(),
     )?;
+    Ok(Arc::new(filter))
+}
+
+/// The leaf of a rollup: its columns are kept in memory, and nothing prunes.
+fn rollup_plan(
+    table: &SnapshotTable,
+    wanted: &Wanted<'_>,
+    leaf: Leaf,
+    filtered: bool,
+    readers: &Arc<PinnedReaders>,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let full = table.columns.table.table_schema();
+    let mut read = wanted.columns.clone();
+    if filtered {
+        for name in table.accounts().names() {
+            let index = full.index_of(name)?;
+            if !read.contains(&index) {
+                read.push(index);
+            }
+        }
+    }
+    let count = leaf.files.len();
+    let files = leaf.files.into_iter().zip(leaf.rows).collect();
+    let in_files = table.columns.table.file_schema().fields().len();
+    let schema = Arc::new(full.project(&read)?);
+    let partitions = wanted.state.config().target_partitions().max(1);
+    let input = RollupExec::new(
+        files,
+        Arc::clone(readers),
+        table.files.columns.clone(),
+        (&read, in_files),
+        (schema, partitions),
+    );
+    let rows = match filtered {
+        true => Rows::Filtered {
+            visible: leaf.visible_rows,
+        },
+        false => Rows::AllVisible,
+    };
+    let scope = (table.scope.clone(), table.accounts());
+    let filter = ScopeExec::try_new(Arc::new(input), scope, rows, count, wanted.columns.len())?;
     Ok(Arc::new(filter))
 }
 

@@ -271,6 +271,14 @@ pub const KEYS: &[Key] = &[
         show: |c| Some(show_bytes(c.limits.result_cache_bytes)),
     },
     Key {
+        name: "rollup_cache_bytes",
+        kind: SIZE,
+        unset: "",
+        description: "Memory for columns of rollups; the default is 10 % of the machine's, at most 1 GiB. 0 keeps none.",
+        set: |c, v| v.bytes_or_none().map(|bytes| c.limits.rollup_cache_bytes = bytes),
+        show: |c| Some(show_bytes(c.limits.rollup_cache_bytes)),
+    },
+    Key {
         name: "plan_cache_entries",
         kind: COUNT,
         unset: "",

@@ -252,9 +252,15 @@ impl<'a> Months<'a> {
             found = match (found, &column.role) {
                 (None, role) => Some((&column.name, role.clone())),
                 (Some((known, _)), _) if known != column.name => return Found::Lost,
-                (Some((name, Role::Map { without: mut all })), Role::Map { without }) => {
+                (Some((name, Role::Map { without: mut all, .. })), Role::Map { without, .. }) => {
                     all.extend(without.iter().cloned());
-                    Some((name, Role::Map { without: all }))
+                    Some((
+                        name,
+                        Role::Map {
+                            without: all,
+                            keys: None,
+                        },
+                    ))
                 }
                 (Some((name, Role::Instant { whole: all })), Role::Instant { whole }) => {
                     Some((name, Role::Instant { whole: all && *whole }))
@@ -269,7 +275,7 @@ impl<'a> Months<'a> {
         match found {
             None => Found::Lost,
             Some((name, Role::Dimension)) => Found::Same(at(name)),
-            Some((name, Role::Map { without })) => Found::Map(at(name), without),
+            Some((name, Role::Map { without, .. })) => Found::Map(at(name), without),
             Some((name, Role::Instant { whole: true })) => Found::Same(at(name)),
             Some((name, Role::Instant { whole: false })) => Found::Cut(at(name), level.grain()),
             Some((name, Role::Sum { nulls })) => Found::Sum(at(name), nulls || absent),
@@ -286,7 +292,10 @@ fn computed(scan: &TableScan, table: &SnapshotTable) -> DataFusionResult<Vec<Exp
     // These have not been through the analyser, which makes types meet.
     let context = SimplifyContext::builder().with_schema(Arc::clone(schema)).build();
     let simplifier = ExprSimplifier::new(context);
-    exprs.into_iter().map(|expr| simplifier.coerce(expr.unalias(), schema)).collect()
+    exprs
+        .into_iter()
+        .map(|expr| simplifier.coerce(expr.unalias(), schema))
+        .collect()
 }
 
 fn at_level(
