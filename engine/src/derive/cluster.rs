@@ -60,7 +60,7 @@ impl Default for Layout {
             run_rows: 512 << 10,
             run_bytes: 384 << 20,
             group_rows: 128 << 10,
-            page_rows: 8 << 10,
+            page_rows: 20_000,
             file_rows: 1 << 20,
         }
     }

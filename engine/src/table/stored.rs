@@ -36,9 +36,19 @@ impl Stored {
         let Some(rewritten) = rewritten.filter(|rewritten| !rewritten.is_empty()) else {
             return Self::default();
         };
+        // Months are mostly alike, and this is asked for every statement.
+        let alike = rewritten.windows(2).all(|pair| pair[0].1.costs == pair[1].1.costs);
+        let asked = match alike {
+            true => &rewritten[..1],
+            false => &rewritten[..],
+        };
+        let current = rewritten
+            .iter()
+            .all(|(_, clustered)| clustered.mapping == mapping::VERSION);
         let of_costs = COLUMNS
             .iter()
-            .filter_map(|column| Some((column.name, costs_place(&rewritten, column.name)?)));
+            .filter(|_| current)
+            .filter_map(|column| Some((column.name, costs_place(asked, column.name)?)));
         Self {
             snapshots: snapshots.to_vec(),
             costs: of_costs.collect(),
@@ -125,9 +135,6 @@ impl Stored {
 fn costs_place(rewritten: &[(&Snapshot, &Clustered)], column: &str) -> Option<String> {
     let mut place: Option<&String> = None;
     for (_, clustered) in rewritten {
-        if clustered.mapping != mapping::VERSION {
-            return None;
-        }
         match clustered.costs.get(column) {
             Some(stored) if place.is_none_or(|known| known == stored) => place = Some(stored),
             Some(_) => return None,
@@ -139,15 +146,14 @@ fn costs_place(rewritten: &[(&Snapshot, &Clustered)], column: &str) -> Option<St
 }
 
 fn never_blank(rewritten: &[(&Snapshot, &Clustered)]) -> BTreeSet<String> {
-    let mut blank: BTreeSet<&str> = BTreeSet::new();
-    let mut never: BTreeSet<&str> = BTreeSet::new();
-    for (snapshot, clustered) in rewritten {
-        for column in &snapshot.columns {
-            match clustered.never_blank.contains(&column.name) {
-                true => never.insert(&column.name),
-                false => blank.insert(&column.name),
-            };
-        }
-    }
-    never.difference(&blank).map(|name| (*name).to_owned()).collect()
+    let Some(((_, first), others)) = rewritten.split_first() else {
+        return BTreeSet::new();
+    };
+    let never = first.never_blank.iter().filter(|name| {
+        others.iter().all(|(snapshot, clustered)| {
+            // A column that a month lacks is NULL there.
+            clustered.never_blank.contains(*name) || !snapshot.columns.iter().any(|column| column.name == **name)
+        })
+    });
+    never.cloned().collect()
 }

@@ -155,7 +155,7 @@ async fn columns_are_the_union_over_files_and_periods() {
         ),
         (
             "SELECT arrow_typeof(billing_period), arrow_typeof(line_item_resource_id) FROM exports.main LIMIT 1",
-            "Utf8|Utf8View",
+            "Utf8View|Utf8View",
         ),
     ] {
         assert_eq!(world.rows(&reader(&[]), sql).await.unwrap(), expected, "{sql}");

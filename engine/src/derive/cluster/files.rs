@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::Layout;
@@ -99,7 +99,7 @@ impl Files {
         }
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.begin(wide)?,
+            None => self.begin(wide, order)?,
         };
         for places in run.sorted(order)?.chunks(CHUNK) {
             let rows = run.take(places)?;
@@ -158,7 +158,7 @@ impl Files {
         wide.map(|(column, _)| column).collect()
     }
 
-    fn begin(&self, wide: BTreeSet<usize>) -> Result<Open> {
+    fn begin(&self, wide: BTreeSet<usize>, order: &Order) -> Result<Open> {
         let stored = |(n, field): (usize, &Arc<Field>)| match is_money(field) && !wide.contains(&n) {
             true => Arc::new(
                 field
@@ -175,7 +175,7 @@ impl Files {
         let sink = file.try_clone().map_err(|error| unwritten(error.into()))?;
         // The Parquet schema says everything; Arrow's in the footer would only make that longer.
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(&schema, self.layout))
+            .with_properties(properties(&schema, order, self.layout))
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(BufWriter::new(sink), Arc::clone(&schema), options);
         Ok(Open {
@@ -188,17 +188,26 @@ impl Files {
     }
 }
 
-/// How the columns are encoded: docs/decisions/0011-clustered-snapshots.md.
-pub(super) fn properties(schema: &Schema, layout: Layout) -> WriterProperties {
+/// How the columns are encoded: docs/decisions/0011-clustered-snapshots.md. What most questions read is packed so that it
+/// unpacks fast, and all else so that it is small. Pages have statistics in the columns that rows are in order of: elsewhere
+/// those of row groups say as much, and with two hundred columns footers would be larger than what is read.
+fn properties(schema: &Schema, order: &Order, layout: Layout) -> WriterProperties {
     let mut properties = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(layout.group_rows))
         .set_data_page_row_count_limit(layout.page_rows)
-        .set_statistics_enabled(EnabledStatistics::Page);
-    for name in RESOURCES {
-        if schema.index_of(name).is_ok() {
-            let path = ColumnPath::new(vec![name.to_owned()]);
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    let order: Vec<&str> = order.names(schema).collect();
+    for name in schema.fields().iter().map(|field| field.name().as_str()) {
+        let path = ColumnPath::new(vec![name.to_owned()]);
+        let ordered = order.contains(&name);
+        if ordered || name.starts_with(OWN_COLUMN) {
+            properties = properties.set_column_compression(path.clone(), Compression::LZ4_RAW);
+        }
+        if ordered {
+            properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
+        }
+        if RESOURCES.contains(&name) {
             properties = properties
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_fpp(path, FALSE_POSITIVES);

@@ -40,6 +40,13 @@ impl Order {
     }
 }
 
+impl Order {
+    /// The columns by name.
+    pub fn names<'s>(&'s self, schema: &'s Schema) -> impl Iterator<Item = &'s str> {
+        self.columns.iter().map(|column| schema.field(*column).name().as_str())
+    }
+}
+
 /// Batches whose rows are sorted together.
 #[derive(Default)]
 pub(super) struct Run {
