@@ -92,7 +92,7 @@ async fn hits(bench: &Bench) -> BTreeMap<String, u64> {
 fn caches_never_change_an_answer() {
     let seed = number(SEED).unwrap_or_else(|| rand::rng().random());
     println!("{SEED}={seed}");
-    let cases = number(CASES).unwrap_or(32);
+    let cases = number(CASES).unwrap_or(12);
     run(Start::AllConnected, async |bench| {
         let linked = bench.cloud.sample.linked();
         let (one, other) = (
