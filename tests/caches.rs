@@ -270,7 +270,10 @@ fn switched_off_means_off() {
                 .ask("SELECT name, entries, hits FROM system.caches ORDER BY 1")
                 .await;
             let names = answer.column("name");
-            assert_eq!(names, [Some("footers"), Some("plans"), Some("results")]);
+            assert_eq!(
+                names,
+                [Some("footers"), Some("plans"), Some("results"), Some("rollups")]
+            );
             for at in [1, 2] {
                 assert_eq!(answer.rows[at][1..], [Some("0".to_owned()), Some("0".to_owned())]);
             }

@@ -1,8 +1,8 @@
 //! The logical rule that sums once what a statement sums twice: `SELECT sum(billed_cost) FROM costs_daily`.
 //!
-//! `costs_daily` groups by two dozen columns, and most statements want a few. A sum of exact sums is the sum of all rows, so the
-//! groups in between need not be made. Only decimals are taken so: a sum of doubles depends on their order. Whatever stands
-//! between the two aggregates and decides which groups there are (HAVING, LIMIT, DISTINCT) keeps them apart.
+//! `costs_daily` groups by two dozen columns, and most statements want a few. A sum of sums is the sum of all rows, so the groups in
+//! between need not be made, and the doubles that they would be rounded to are not summed in whatever order they come. Whatever
+//! stands between the two aggregates and decides which groups there are (HAVING, LIMIT, DISTINCT) keeps them apart.
 
 use std::sync::Arc;
 
@@ -200,7 +200,7 @@ fn grouped(group: &Expr, input: &LogicalPlan, inner: &Aggregate) -> DataFusionRe
     Ok(known.then_some(replaced.data))
 }
 
-/// A sum over the inner aggregate's decimal sums or counts of rows, over the input of that.
+/// A sum over the inner aggregate's sums of decimals or doubles, or counts of rows, over the input of that.
 fn summed(aggregate: &Expr, input: &LogicalPlan, inner: &Aggregate) -> Option<Expr> {
     let column = match plain_sum(aggregate)? {
         Expr::Column(column) => column,
@@ -209,8 +209,11 @@ fn summed(aggregate: &Expr, input: &LogicalPlan, inner: &Aggregate) -> Option<Ex
     let at = origin(input, column)?;
     let of = inner.aggr_expr.get(at.checked_sub(inner.group_expr.len())?)?;
     if let Some(argument) = plain_sum(of) {
-        let exact = matches!(inner.schema.field(at).data_type(), DataType::Decimal128(..));
-        return exact.then(|| sum(argument.clone()));
+        let sums = matches!(
+            inner.schema.field(at).data_type(),
+            DataType::Decimal128(..) | DataType::Float64
+        );
+        return sums.then(|| sum(argument.clone()));
     }
     counts_rows(of).then(|| sum(lit(1_i64)))
 }
