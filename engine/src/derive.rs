@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use self::cluster::Clusterer;
+use self::cluster::{Clusterer, Layout};
 use crate::catalog::{Catalog, Change, DerivedRef, Export, Lease};
 use crate::error::{Error, Result};
 use crate::execute::datafusion_error;
@@ -48,8 +48,20 @@ pub struct Deriver {
     ids: Ids,
     /// Snapshots that something went wrong with: not tried again before the next start.
     failed: Mutex<BTreeSet<SnapshotId>>,
-    /// One at a time: statements come first.
-    working: tokio::sync::Mutex<()>,
+    /// Snapshots that are worked on.
+    in_hand: Mutex<BTreeSet<SnapshotId>>,
+}
+
+/// A snapshot that is worked on, until this is dropped.
+struct InHand<'a> {
+    all: &'a Mutex<BTreeSet<SnapshotId>>,
+    id: SnapshotId,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 impl std::fmt::Debug for Deriver {
@@ -59,23 +71,26 @@ impl std::fmt::Debug for Deriver {
 }
 
 impl Deriver {
-    /// Reads through `sessions`, keeps what is under way in `scratch`, and publishes into `catalog`.
+    /// Reads through `sessions`, keeps what is under way in `scratch`, and publishes into `catalog`. So many months as are worked
+    /// on at once, by as many calls of [`Self::run`], share the memory of one.
     pub fn new(
         catalog: Arc<Catalog>,
         sessions: Arc<SessionBuilder>,
         scratch: Scratch,
         clock: Arc<dyn Clock>,
         limits: Limits,
+        at_once: usize,
     ) -> Self {
+        let clusterer = Clusterer::new(Arc::clone(&sessions), scratch);
         Self {
             catalog,
-            clusterer: Clusterer::new(Arc::clone(&sessions), scratch),
+            clusterer: clusterer.with_layout(Layout::default().shared(at_once)),
             sessions,
             clock,
             limits,
             ids: Ids::default(),
             failed: Mutex::default(),
-            working: tokio::sync::Mutex::default(),
+            in_hand: Mutex::default(),
         }
     }
 
@@ -105,11 +120,10 @@ impl Deriver {
         self.pending(&self.catalog.lease()).len()
     }
 
-    /// Works on one month; whether there was one.
+    /// Works on one month that nobody else works on; whether there was one.
     pub async fn derive_next(&self) -> bool {
-        let _guard = self.working.lock().await;
         let lease = self.catalog.lease();
-        let Some((export, snapshot)) = self.pending(&lease).pop() else {
+        let Some((export, snapshot, _in_hand)) = self.take(&lease) else {
             return false;
         };
         let begun = self.clock.now();
@@ -127,6 +141,18 @@ impl Deriver {
             }
         }
         true
+    }
+
+    /// The newest month that waits and is in nobody's hand.
+    fn take(&self, lease: &Lease) -> Option<(Export, Arc<Snapshot>, InHand<'_>)> {
+        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending(lease);
+        pending.retain(|(_, snapshot)| !in_hand.contains(&snapshot.id));
+        let (export, snapshot) = pending.pop()?;
+        let id = snapshot.id.clone();
+        in_hand.insert(id.clone());
+        let in_hand = InHand { all: &self.in_hand, id };
+        Some((export, snapshot, in_hand))
     }
 
     /// Snapshots that nothing was made of, the newest month last.

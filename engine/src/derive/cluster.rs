@@ -66,6 +66,17 @@ impl Default for Layout {
     }
 }
 
+/// Memory of the rows of a run below which sorting them is worth little.
+const LEAST_RUN_BYTES: usize = 64 << 20;
+
+impl Layout {
+    /// The same, for so many months at once in the memory of one.
+    pub fn shared(self, by: usize) -> Self {
+        let run_bytes = (self.run_bytes / by.max(1)).max(LEAST_RUN_BYTES.min(self.run_bytes));
+        Self { run_bytes, ..self }
+    }
+}
+
 /// Rewrites snapshots.
 pub struct Clusterer {
     sessions: Arc<SessionBuilder>,

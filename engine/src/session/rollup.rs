@@ -72,6 +72,8 @@ enum Need {
     Count,
     /// An expression over dimensions, for a function that does not mind how often it sees a value.
     Values(AggregateFunction),
+    /// The expression of every row.
+    EveryRow(AggregateFunction),
 }
 
 /// An aggregate function of a statement: what it needs, of which expression, on which rows.
@@ -83,6 +85,9 @@ struct Measured {
 
 /// Functions that give the same however often they see a value.
 const INDIFFERENT: [&str; 6] = ["min", "max", "bool_and", "bool_or", "approx_distinct", "bit_or"];
+
+/// Functions that need every row and pass over NULL. Sums of doubles beside them are still taken over decimals.
+const OF_ROWS: [&str; 6] = ["avg", "stddev", "stddev_pop", "var", "var_pop", "median"];
 
 fn measured(expr: &Expr, input: &LogicalPlan) -> DataFusionResult<Option<Measured>> {
     let expr = match expr {
@@ -115,6 +120,7 @@ fn measured(expr: &Expr, input: &LogicalPlan) -> DataFusionResult<Option<Measure
         },
         "count" => Need::Values(call.clone()),
         name if INDIFFERENT.contains(&name) => Need::Values(call.clone()),
+        name if OF_ROWS.contains(&name) => Need::EveryRow(call.clone()),
         _ => return Ok(None),
     };
     Ok(Some(Measured {
@@ -215,7 +221,7 @@ fn summed(
     let mut aggr_expr = Vec::with_capacity(measures.len());
     for (measured, column) in measures.iter().zip(&columns[groups..]) {
         let function = match &measured.need {
-            Need::Values(call) => {
+            Need::Values(call) | Need::EveryRow(call) => {
                 let mut call = call.clone();
                 call.params.args = vec![column.clone()];
                 call.params.filter = None;

@@ -83,7 +83,7 @@ enum Source {
 impl RollupExec {
     /// Reads the columns of `schema`: those after the first `in_files` of the table's are values of the files. `read` says
     /// which columns of the table they are.
-    pub fn new(
+    pub(super) fn new(
         files: Vec<(PartitionedFile, u64)>,
         readers: Arc<PinnedReaders>,
         cache: ColumnCache,

@@ -53,6 +53,7 @@ pub struct Node {
     deriver: Arc<Deriver>,
     /// Decoding is computing, so imports run where queries do.
     query: Handle,
+    threads: usize,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -129,6 +130,7 @@ impl Node {
             Scratch::new(spill.clone()),
             Arc::clone(&clock),
             limits.clone(),
+            config.threads,
         ));
         let frontend = Frontend::new(FrontendParts {
             catalog: Arc::clone(&catalog),
@@ -148,6 +150,7 @@ impl Node {
             importer,
             deriver,
             query: runtimes.query().clone(),
+            threads: config.threads,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -183,10 +186,13 @@ impl Node {
         &self.deriver
     }
 
-    /// Starts making rollups of every month that is published, until the node is closed.
+    /// Starts rewriting and summing every month that is published, until the node is closed. Half of the cores work on it:
+    /// statements come first.
     pub fn start_deriving(&self) {
-        let (deriver, stop) = (Arc::clone(&self.deriver), self.stop.clone());
-        self.tasks.spawn_on(async move { deriver.run(stop).await }, &self.query);
+        for _ in 0..(self.threads / 2).max(1) {
+            let (deriver, stop) = (Arc::clone(&self.deriver), self.stop.clone());
+            self.tasks.spawn_on(async move { deriver.run(stop).await }, &self.query);
+        }
     }
 
     /// Starts looking for new deliveries every `every`, until the node is closed.

@@ -108,7 +108,7 @@ impl AllAsked<'_> {
         let mut exprs = self.groups.to_vec();
         for asked in self.measures {
             let value = match asked.need {
-                Need::Sum { .. } | Need::Values(_) => asked.argument.clone(),
+                Need::Sum { .. } | Need::Values(_) | Need::EveryRow(_) => asked.argument.clone(),
                 Need::Rows => lit(1_i64),
                 Need::Count => when(asked.argument.clone().is_not_null(), lit(1_i64)).end()?,
             };
@@ -136,6 +136,7 @@ impl AllAsked<'_> {
                     None => None,
                 },
                 Need::Values(_) => dimension(&asked.argument)?,
+                Need::EveryRow(_) => None,
             };
             let filter = match &asked.filter {
                 None => None,
