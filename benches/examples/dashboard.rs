@@ -169,7 +169,7 @@ impl Bench {
             let farthing = Farthing::open(&self.settled, &self.runtimes).await?;
             farthing.connect_folder(sample).await?;
             let import = began.elapsed().as_secs_f64();
-            let background = farthing.settle(&self.settled, limit).await?;
+            let background = farthing.settle(limit).await?;
             say(&format!(
                 "Connected in {import:.1} s; work in the background: {}",
                 background.text()

@@ -120,7 +120,7 @@ fn import(args: &Args, runtimes: &Runtimes, sample: &Sample) -> Outcome<Import> 
         let farthing = Farthing::open(&config, runtimes).await?;
         farthing.connect_folder(sample).await?;
         let connected = began.elapsed().as_secs_f64();
-        let background = farthing.settle(&config, Duration::from_secs(args.settle)).await?;
+        let background = farthing.settle(Duration::from_secs(args.settle)).await?;
         farthing.close().await;
         Outcome::Ok((connected, background))
     })?;

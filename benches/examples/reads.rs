@@ -179,7 +179,7 @@ impl Bench<'_> {
             .connect(self.sample, &self.bucket.location(), &root, &linked)
             .await?;
         let background = match mode.is_settled() {
-            true => farthing.settle(config, Duration::from_secs(self.args.settle)).await?,
+            true => farthing.settle(Duration::from_secs(self.args.settle)).await?,
             false => Background::Off,
         };
         farthing.close().await;

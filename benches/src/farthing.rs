@@ -119,18 +119,18 @@ impl Farthing {
         self.connect(sample, &sample.location(), "", &linked).await
     }
 
-    /// Lets the node do its work in the background to the end, as a server does; for at most `limit`.
-    pub async fn settle(&self, config: &Config, limit: Duration) -> Outcome<Background> {
-        self.node.start_schedule(config.refresh_interval);
+    /// Does the work of the background to the end, on all cores, as `farthing import` does; for at most `limit`.
+    pub async fn settle(&self, limit: Duration) -> Outcome<Background> {
+        let began = Instant::now();
+        let ended = tokio::time::timeout(limit, self.node.derive_all(|| {})).await;
         let session = self.session(Mode::Default).await?;
-        background::wait(limit, async || {
-            let answer = self.ask(&session, background::UNDONE).await?;
-            match answer.rows.first().and_then(|row| row.first()) {
-                Some(Cell::Number(undone)) => Ok(*undone),
-                other => Err(format!("a count is expected, not {other:?}").into()),
-            }
-        })
-        .await
+        let answer = self.ask(&session, background::UNDONE).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        match answer.rows.first().and_then(|row| row.first()) {
+            Some(Cell::Number(undone)) if ended.is_ok() && *undone <= 0.0 => Ok(Background::Done(seconds)),
+            Some(Cell::Number(undone)) => Ok(Background::Undone(seconds, *undone)),
+            other => Err(format!("a count is expected, not {other:?}").into()),
+        }
     }
 
     /// Runs a query to its last row. Turning batches into cells is not in the time.

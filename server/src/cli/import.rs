@@ -9,7 +9,6 @@ use farthing_engine::id::{BillingPeriod, ExportId};
 use farthing_engine::ingest::{ImportProgress, ImportState, ImportSummary, PeriodEvent, PeriodOutcome};
 use farthing_engine::{Error, ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
@@ -88,35 +87,23 @@ async fn import(config: &Config, runtimes: &Runtimes, names: &[String], output: 
         }
     }
     if config.derive {
-        derive(&node, runtimes, config.threads).await?;
+        derive(&node).await?;
     }
     node.close().await;
     Ok(fine)
 }
 
 /// Rewrites and sums what was imported, on all cores. It changes no answer: stopping here loses nothing.
-async fn derive(node: &Node, runtimes: &Runtimes, threads: usize) -> Result<()> {
+async fn derive(node: &Node) -> Result<()> {
     let bar = ProgressBar::new(node.deriver().waiting() as u64);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {pos} of {len} months rewritten") {
         bar.set_style(style);
     }
-    let mut tasks = JoinSet::new();
-    for _ in 0..threads {
-        let (deriver, shown) = (Arc::clone(node.deriver()), bar.clone());
-        let work = async move {
-            while deriver.derive_next().await {
-                shown.inc(1);
-            }
-        };
-        tasks.spawn_on(work, runtimes.query());
-    }
-    let ended = async { while tasks.join_next().await.is_some() {} };
+    let shown = bar.clone();
     tokio::select! {
-        () = ended => {}
+        () = node.derive_all(move || shown.inc(1)) => {}
         stopped = stop_signal() => stopped?,
     }
-    // Dropping the tasks ends them.
-    drop(tasks);
     bar.finish_and_clear();
     Ok(())
 }

@@ -23,6 +23,7 @@ use futures::FutureExt;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -193,6 +194,21 @@ impl Node {
             let (deriver, stop) = (Arc::clone(&self.deriver), self.stop.clone());
             self.tasks.spawn_on(async move { deriver.run(stop).await }, &self.query);
         }
+    }
+
+    /// Rewrites and sums every month that waits, on all cores, and calls `made` after each. Dropping the future ends it.
+    pub async fn derive_all(&self, made: impl Fn() + Clone + Send + 'static) {
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.threads {
+            let (deriver, made) = (Arc::clone(&self.deriver), made.clone());
+            let work = async move {
+                while deriver.derive_next().await {
+                    made();
+                }
+            };
+            tasks.spawn_on(work, &self.query);
+        }
+        while tasks.join_next().await.is_some() {}
     }
 
     /// Starts looking for new deliveries every `every`, until the node is closed.
