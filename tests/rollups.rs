@@ -160,6 +160,7 @@ fn raw() -> BoxedStrategy<String> {
             "sum(CASE WHEN line_item_line_item_type = 'SavingsPlanCoveredUsage' THEN savings_plan_savings_plan_effective_cost \
              WHEN line_item_line_item_type = 'DiscountedUsage' THEN reservation_effective_cost ELSE line_item_unblended_cost END)",
             "sum(savings_plan_total_commitment_to_date - savings_plan_used_commitment)",
+            "sum(reservation_effective_cost + line_item_unblended_cost)",
             "sum(coalesce(discount_total_discount, 0))",
             "count(*)",
             "count(DISTINCT line_item_resource_id)",

@@ -7,6 +7,8 @@
 mod checked;
 mod cooperate;
 mod currency;
+mod distinctly;
+mod doubles;
 mod functions;
 mod internal;
 mod names;
@@ -52,6 +54,7 @@ use url::Url;
 
 use self::checked::{Checked, NotDistinct};
 use self::currency::CurrencyRule;
+use self::doubles::DoublesRule;
 use crate::account::policy;
 use crate::cache::disk::RangeCache;
 use crate::cache::result::{Meaning, ResultCache};
@@ -341,6 +344,7 @@ fn template(runtime: Arc<RuntimeEnv>) -> SessionState {
     let mut analyzer = Analyzer::new();
     // First, so that no coercion casts an account id before it is compared as text.
     analyzer.rules.insert(0, Arc::new(ScopeRule));
+    analyzer.rules.insert(1, Arc::new(DoublesRule));
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -366,6 +370,7 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         }
     }
     rules.push(Arc::new(safe_first::SafeFirst));
+    rules.push(Arc::new(distinctly::DistinctTexts));
     rules.push(Arc::new(cooperate::YieldingJoins));
     rules
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch};
 use arrow::datatypes::{Decimal128Type, TimestampMillisecondType};
 use datafusion::common::hash_utils::RandomState;
 
@@ -67,6 +67,8 @@ pub struct Builder {
     pub(super) dimensions: Vec<Dimension>,
     has_resource: bool,
     sums: usize,
+    /// For each sum, the number of the first one that had NULL in the same rows so far.
+    alike: Vec<u32>,
     tuples: Tuples,
     /// The number of the overview's tuple for each tuple, as far as it was asked for.
     overview: Vec<u32>,
@@ -106,6 +108,8 @@ pub struct Built {
     pub(super) resources: Values,
     pub(super) tuples: Vec<Box<[u32]>>,
     pub(super) levels: BTreeMap<Level, Sums>,
+    /// For each sum, the number of the first one that has NULL in the same rows.
+    pub(super) alike: Vec<u32>,
     /// Whether the instants of a day level, and of a month level, are those of the rows.
     pub(super) whole: [bool; 2],
     /// Rows that were summed.
@@ -124,6 +128,7 @@ impl Builder {
             dimensions,
             has_resource,
             sums,
+            alike: vec![0; sums],
             tuples: Tuples::default(),
             overview: Vec::new(),
             resources: Values::text(),
@@ -166,6 +171,7 @@ impl Builder {
                     .ok_or_else(|| Error::defect("a rollup's sums are no decimals"))
             })
             .collect::<Result<_>>()?;
+        self.alike = still_alike(&self.alike, &sums);
         let (days, months) = (self.cut(starts, Grain::Day)?, self.cut(starts, Grain::Month)?);
         let mut places = Vec::with_capacity(batch.num_rows());
         if self.open.contains_key(&Level::DayOverview) {
@@ -400,10 +406,36 @@ impl Builder {
             resources: self.resources,
             tuples: self.tuples.tuples,
             levels: self.open,
+            alike: self.alike,
             whole: self.uncut.map(|uncut| !uncut),
             rows: self.rows,
         }
     }
+}
+
+/// The numbers of sums that had NULL in the same rows before, and have in these.
+fn still_alike(before: &[u32], sums: &[Decimal128Array]) -> Vec<u32> {
+    let mut seen: Vec<(u32, usize, u32)> = Vec::new();
+    let mut alike = Vec::with_capacity(before.len());
+    for ((at, sum), known) in sums.iter().enumerate().zip(before) {
+        let same = |first: &Decimal128Array| match (first.null_count(), sum.null_count()) {
+            (0, 0) => true,
+            (one, other) => one == other && first.nulls() == sum.nulls(),
+        };
+        let found = seen
+            .iter()
+            .find(|(number, first, _)| number == known && same(&sums[*first]));
+        let number = match found {
+            Some((.., number)) => *number,
+            None => {
+                let number = u32::try_from(at).unwrap_or(u32::MAX);
+                seen.push((*known, at, number));
+                number
+            }
+        };
+        alike.push(number);
+    }
+    alike
 }
 
 /// The levels that take over when one is given up.

@@ -191,8 +191,8 @@ fn described(built: &Built, level: Level, sums: &Sums, naming: &Naming<'_>) -> V
     if let Some(resource) = resource.filter(|_| level.has_resource()) {
         columns.push(column(resource, ColumnType::Text, Role::Dimension));
     }
-    for (sum, values) in naming.sums.iter().zip(&sums.columns) {
-        let nulls = values.nulls > 0;
+    for ((sum, values), alike) in naming.sums.iter().zip(&sums.columns).zip(&built.alike) {
+        let nulls = (values.nulls > 0).then_some(*alike);
         columns.push(RollupColumn {
             also: sum.also.clone(),
             ..column(&sum.name, ColumnType::Money, Role::Sum { nulls })

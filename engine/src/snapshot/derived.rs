@@ -149,8 +149,8 @@ pub enum Role {
     },
     /// An exact sum; NULL where all values are.
     Sum {
-        /// Whether any row of the snapshot has NULL.
-        nulls: bool,
+        /// `None` where no row of the snapshot has NULL. Sums with the same number have NULL in the same rows.
+        nulls: Option<u32>,
     },
     /// How many rows a row sums.
     Rows,

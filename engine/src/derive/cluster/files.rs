@@ -9,9 +9,10 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::Layout;
@@ -20,16 +21,22 @@ use super::run::{Order, RESOURCES, Run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::Scratch;
 use crate::money::{PRECISION, SCALE};
-use crate::snapshot::clustered::OWN_COLUMN;
+use crate::snapshot::clustered::{OWN_COLUMN, costs_column};
 
 /// Digits that fit into 64 bits.
 const NARROW: u8 = 18;
 
-/// Rows that are put in order and encoded at a time.
-const CHUNK: usize = 16 << 10;
-
 /// Share of resource ids that a row group is looked through for in vain.
 const FALSE_POSITIVES: f64 = 0.01;
+
+/// Columns of `costs` that the kind of line mostly decides: rows in order of the one are nearly in order of the others.
+const OF_KINDS: [&str; 5] = [
+    "charge_category",
+    "charge_class",
+    "commitment_discount_status",
+    "commitment_discount_type",
+    "pricing_category",
+];
 
 /// A file that is whole.
 pub(super) struct Finished {
@@ -39,7 +46,8 @@ pub(super) struct Finished {
 
 /// The file that is being written.
 struct Open {
-    writer: ArrowWriter<BufWriter<File>>,
+    writer: SerializedFileWriter<BufWriter<File>>,
+    groups: ArrowRowGroupWriterFactory,
     file: File,
     schema: SchemaRef,
     /// Columns of money whose values did not fit into 64 bits when it began.
@@ -101,22 +109,10 @@ impl Files {
             Some(open) => open,
             None => self.begin(wide, order)?,
         };
-        for places in run.sorted(order)?.chunks(CHUNK) {
-            let rows = run.take(places)?;
-            let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-            for (column, field) in columns.iter_mut().zip(open.schema.fields()) {
-                if field.data_type() != column.data_type() {
-                    *column = narrow(column)?;
-                }
-            }
-            columns.extend(self.maps.columns(&rows)?);
-            let rows = RecordBatch::try_new(Arc::clone(&open.schema), columns).map_err(|error| {
-                Error::defect("rewritten rows have other columns than their file").with_source(error)
-            })?;
-            open.writer.write(&rows).map_err(unwritten)?;
-        }
         // A row group holds rows of one run, so that it is in order.
-        open.writer.flush().map_err(unwritten)?;
+        for places in run.sorted(order)?.chunks(self.layout.group_rows) {
+            self.write_group(&mut open, run, places)?;
+        }
         open.rows += run.rows() as u64;
         let full = open.rows >= self.layout.file_rows;
         self.open = Some(open);
@@ -126,13 +122,53 @@ impl Files {
         Ok(finished)
     }
 
+    /// Writes a row group column by column: only one column of it is in memory in order.
+    fn write_group(&self, open: &mut Open, run: &Run, places: &[(usize, usize)]) -> Result<()> {
+        let encoders = open
+            .groups
+            .create_column_writers(open.writer.flushed_row_groups().len());
+        let mut encoders = encoders.map_err(unwritten)?.into_iter();
+        let mut fields = open.schema.fields().iter();
+        let mut chunks = Vec::new();
+        let mut encode = |field: Option<&Arc<Field>>, values: &ArrayRef| -> Result<()> {
+            let field = field.ok_or_else(other_columns)?;
+            for leaf in compute_leaves(field, values).map_err(unwritten)? {
+                let mut encoder = encoders.next().ok_or_else(other_columns)?;
+                encoder.write(&leaf).map_err(unwritten)?;
+                chunks.push(encoder.close().map_err(unwritten)?);
+            }
+            Ok(())
+        };
+        let mut keys = Vec::new();
+        for column in 0..self.schema.fields().len() {
+            let field = fields.next();
+            let mut values = run.take(column, places)?;
+            if field.is_some_and(|field| field.data_type() != values.data_type()) {
+                values = narrow(&values)?;
+            }
+            encode(field, &values)?;
+            keys.extend(self.maps.columns(column, &values)?);
+        }
+        for values in &keys {
+            encode(fields.next(), values)?;
+        }
+        let mut group = open.writer.next_row_group().map_err(unwritten)?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut group).map_err(unwritten)?;
+        }
+        group.close().map_err(unwritten)?;
+        Ok(())
+    }
+
     /// Ends the file that is being written, if one is.
     pub fn finish(&mut self) -> Result<Option<Finished>> {
         let Some(open) = self.open.take() else {
             return Ok(None);
         };
-        let Open { writer, file, rows, .. } = open;
-        writer.close().map_err(unwritten)?;
+        let Open {
+            mut writer, file, rows, ..
+        } = open;
+        writer.finish().map_err(unwritten)?;
         Ok(Some(Finished { file, rows }))
     }
 
@@ -178,8 +214,12 @@ impl Files {
             .with_properties(properties(&schema, order, self.layout))
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(BufWriter::new(sink), Arc::clone(&schema), options);
+        let (writer, groups) = writer
+            .and_then(ArrowWriter::into_serialized_writer)
+            .map_err(unwritten)?;
         Ok(Open {
-            writer: writer.map_err(unwritten)?,
+            writer,
+            groups,
             file,
             schema,
             wide,
@@ -198,13 +238,14 @@ fn properties(schema: &Schema, order: &Order, layout: Layout) -> WriterPropertie
         .set_data_page_row_count_limit(layout.page_rows)
         .set_statistics_enabled(EnabledStatistics::Chunk);
     let order: Vec<&str> = order.names(schema).collect();
+    let paged: BTreeSet<String> = OF_KINDS.into_iter().map(costs_column).collect();
     for name in schema.fields().iter().map(|field| field.name().as_str()) {
         let path = ColumnPath::new(vec![name.to_owned()]);
         let ordered = order.contains(&name);
         if ordered || name.starts_with(OWN_COLUMN) {
             properties = properties.set_column_compression(path.clone(), Compression::LZ4_RAW);
         }
-        if ordered {
+        if ordered || paged.contains(name) {
             properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
         }
         if RESOURCES.contains(&name) {
@@ -241,6 +282,10 @@ fn has_blank(array: &ArrayRef) -> bool {
     // The length is in the low half of a view.
     let mut views = texts.views().iter().enumerate();
     views.any(|(row, view)| view & u128::from(u32::MAX) == 0 && texts.is_valid(row))
+}
+
+fn other_columns() -> Error {
+    Error::defect("rewritten rows have other columns than their file")
 }
 
 fn unwritten(error: parquet::errors::ParquetError) -> Error {

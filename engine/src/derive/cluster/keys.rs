@@ -185,15 +185,12 @@ impl MapNotes {
         maps.collect()
     }
 
-    /// The values of the chosen keys.
-    pub fn columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let mut columns = Vec::new();
-        for map in &self.0 {
-            if let Some(array) = batch.column(map.column).as_map_opt() {
-                columns.extend(map.columns(array)?);
-            }
+    /// The values of the keys that were chosen of a column; none if it is no map.
+    pub fn columns(&self, column: usize, values: &ArrayRef) -> Result<Vec<ArrayRef>> {
+        match (self.0.iter().find(|map| map.column == column), values.as_map_opt()) {
+            (Some(map), Some(values)) => map.columns(values),
+            _ => Ok(Vec::new()),
         }
-        Ok(columns)
     }
 
     /// What is known of the maps, in the end.

@@ -2,20 +2,22 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
+use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, SortField};
 
 use crate::error::{Error, Result};
 use crate::format::Format;
 
+/// What kind of line it is: conditions on charge categories, commitments and credits come down to it.
+const KINDS: [&str; 2] = ["line_item_line_item_type", "ChargeCategory"];
 /// When the usage begins, in the formats that have it.
 const STARTS: [&str; 2] = ["line_item_usage_start_date", "ChargePeriodStart"];
 /// The resource.
 pub(super) const RESOURCES: [&str; 2] = ["line_item_resource_id", "ResourceId"];
 
-/// What rows are sorted by: usage account, service, begin of the usage, resource; those of them that there are.
+/// What rows are sorted by: usage account, service, kind of line, resource, begin of the usage; those of them that there are.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     columns: Vec<usize>,
@@ -27,7 +29,7 @@ impl Order {
     pub fn of(schema: &Schema, format: &Format) -> Result<Self> {
         let service: Vec<&str> = format.service.into_iter().collect();
         let accounts = [format.accounts.usage];
-        let keys: [&[&str]; 4] = [&accounts, &service, &STARTS, &RESOURCES];
+        let keys: [&[&str]; 5] = [&accounts, &service, &KINDS, &RESOURCES, &STARTS];
         let columns: Vec<usize> = keys
             .iter()
             .filter_map(|names| names.iter().find_map(|name| schema.index_of(name).ok()))
@@ -114,10 +116,16 @@ impl Run {
         Ok(rows.into_iter().map(|row| places[row]).collect())
     }
 
-    /// Some of the rows as a batch.
-    pub fn take(&self, places: &[(usize, usize)]) -> Result<RecordBatch> {
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        interleave_record_batch(&batches, places).map_err(unsorted)
+    /// A column of some of the rows, in their order.
+    pub fn take(&self, column: usize, places: &[(usize, usize)]) -> Result<ArrayRef> {
+        let arrays: Vec<&dyn Array> = self.column(column).map(AsRef::as_ref).collect();
+        // A third of the columns of a report are empty in most months.
+        if let Some(first) = arrays.first()
+            && arrays.iter().all(|array| array.null_count() == array.len())
+        {
+            return Ok(new_null_array(first.data_type(), places.len()));
+        }
+        interleave(&arrays, places).map_err(unsorted)
     }
 }
 

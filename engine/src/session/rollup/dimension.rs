@@ -21,10 +21,44 @@ pub(super) enum Found {
     Map(Expr, BTreeSet<String>),
     /// An instant that is cut.
     Cut(Expr, Grain),
-    /// A sum, and whether some rows have NULL.
-    Sum(Expr, bool),
+    /// A sum, and which rows have NULL.
+    Sum(Expr, Nulls),
     /// Nothing.
     Lost,
+}
+
+/// On which rows a value that is summed is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Nulls {
+    /// On none.
+    Never,
+    /// On the same ones as all that have these numbers, one for each month.
+    Like(Vec<Option<u32>>),
+    /// On some.
+    Some,
+}
+
+impl Nulls {
+    /// Of the numbers of the months.
+    pub fn of(months: Vec<Option<u32>>) -> Self {
+        match months.iter().all(Option::is_none) {
+            true => Self::Never,
+            false => Self::Like(months),
+        }
+    }
+
+    /// Whether the other has NULL on the same rows.
+    pub fn are(&self, other: &Self) -> bool {
+        self == other && *self != Self::Some
+    }
+
+    /// Of a value that is this one on some rows, and that one on others.
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, Self::Never) => Self::Never,
+            _ => Self::Some,
+        }
+    }
 }
 
 /// The expression over the rollup; `None` if rows that one row of the rollup sums may differ in it. `find` tells what

@@ -5,7 +5,7 @@ use datafusion::common::{Column, DFSchema, Result as DataFusionResult, ScalarVal
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit};
 
-use super::dimension::{self, Found};
+use super::dimension::{self, Found, Nulls};
 use crate::money::function::{EXACT_AMOUNT, MONEY, exact_amount};
 use crate::money::{PRECISION, SCALE};
 
@@ -21,9 +21,9 @@ pub(super) struct Known<'a> {
     pub schema: &'a DFSchema,
 }
 
-/// The expression over a rollup whose sum is that of `expr` over the rows, and whether it may be NULL on some of them; `None`
+/// The expression over a rollup whose sum is that of `expr` over the rows, and on which of them it is NULL; `None`
 /// if there is none.
-pub(super) fn over(expr: &Expr, known: &Known<'_>) -> DataFusionResult<Option<(Expr, bool)>> {
+pub(super) fn over(expr: &Expr, known: &Known<'_>) -> DataFusionResult<Option<(Expr, Nulls)>> {
     Ok(match expr {
         Expr::Alias(alias) => over(&alias.expr, known)?,
         Expr::Column(column) => summed((known.find)(column)),
@@ -37,7 +37,7 @@ pub(super) fn over(expr: &Expr, known: &Known<'_>) -> DataFusionResult<Option<(E
     })
 }
 
-fn summed(found: Found) -> Option<(Expr, bool)> {
+fn summed(found: Found) -> Option<(Expr, Nulls)> {
     match found {
         Found::Sum(expr, nulls) => Some((expr, nulls)),
         _ => None,
@@ -45,30 +45,32 @@ fn summed(found: Found) -> Option<(Expr, bool)> {
 }
 
 /// Nothing is nothing however often it is summed; another integer is summed once for each row.
-fn literal(value: &ScalarValue, known: &Known<'_>) -> Option<(Expr, bool)> {
+fn literal(value: &ScalarValue, known: &Known<'_>) -> Option<(Expr, Nulls)> {
     let same = || Expr::Literal(value.clone(), None);
     if value.is_null() {
-        return Some((same(), true));
+        return Some((same(), Nulls::Some));
     }
     match value {
-        ScalarValue::Decimal128(Some(0), ..) => Some((same(), false)),
-        ScalarValue::Int64(Some(0)) => Some((same(), false)),
-        ScalarValue::Int64(Some(1)) => Some((known.rows.clone(), false)),
-        ScalarValue::Int64(Some(times)) => Some((lit(*times) * known.rows.clone(), false)),
+        ScalarValue::Decimal128(Some(0), ..) => Some((same(), Nulls::Never)),
+        ScalarValue::Int64(Some(0)) => Some((same(), Nulls::Never)),
+        ScalarValue::Int64(Some(1)) => Some((known.rows.clone(), Nulls::Never)),
+        ScalarValue::Int64(Some(times)) => Some((lit(*times) * known.rows.clone(), Nulls::Never)),
         _ => None,
     }
 }
 
-fn binary_over(binary: &BinaryExpr, known: &Known<'_>) -> DataFusionResult<Option<(Expr, bool)>> {
+fn binary_over(binary: &BinaryExpr, known: &Known<'_>) -> DataFusionResult<Option<(Expr, Nulls)>> {
     let BinaryExpr { left, op, right } = binary;
     let make = |left: Expr, right: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), *op, Box::new(right)));
     match op {
         Operator::Plus | Operator::Minus => {
-            // A row with NULL on one side is left out of the sum with both of its sides.
-            let (Some((left, false)), Some((right, false))) = (over(left, known)?, over(right, known)?) else {
-                return Ok(None);
-            };
-            Ok(Some((make(left, right), false)))
+            // A row with NULL on one side is left out of the sum with both of its sides: they have to have it together.
+            match (over(left, known)?, over(right, known)?) {
+                (Some((left, nulls)), Some((right, others))) if nulls.are(&others) => {
+                    Ok(Some((make(left, right), nulls)))
+                }
+                _ => Ok(None),
+            }
         }
         Operator::Multiply => {
             let (factor, of, first) = match (left.as_ref(), right.as_ref()) {
@@ -95,7 +97,7 @@ fn binary_over(binary: &BinaryExpr, known: &Known<'_>) -> DataFusionResult<Optio
 }
 
 /// A cast that loses no digits.
-fn cast_over(cast: &Cast, known: &Known<'_>) -> DataFusionResult<Option<(Expr, bool)>> {
+fn cast_over(cast: &Cast, known: &Known<'_>) -> DataFusionResult<Option<(Expr, Nulls)>> {
     let target = cast.field.data_type();
     let keeps = match (cast.expr.get_type(known.schema)?, target) {
         (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => from <= *to,
@@ -106,7 +108,7 @@ fn cast_over(cast: &Cast, known: &Known<'_>) -> DataFusionResult<Option<(Expr, b
     Ok(inner.map(|(expr, nulls)| (Expr::Cast(Cast::new(Box::new(expr), target.clone())), nulls)))
 }
 
-fn case_over(case: &Case, known: &Known<'_>) -> DataFusionResult<Option<(Expr, bool)>> {
+fn case_over(case: &Case, known: &Known<'_>) -> DataFusionResult<Option<(Expr, Nulls)>> {
     let dimension = |expr: &Expr| dimension::over(expr, known.find);
     let base = match &case.expr {
         None => None,
@@ -115,23 +117,23 @@ fn case_over(case: &Case, known: &Known<'_>) -> DataFusionResult<Option<(Expr, b
             None => return Ok(None),
         },
     };
-    let mut nulls = false;
+    let mut nulls = Nulls::Never;
     let mut branches = Vec::with_capacity(case.when_then_expr.len());
     for (when, then) in &case.when_then_expr {
         let (Some(when), Some((then, null))) = (dimension(when)?, over(then, known)?) else {
             return Ok(None);
         };
-        nulls |= null;
+        nulls = nulls.or(null);
         branches.push((Box::new(when), Box::new(then)));
     }
     let otherwise = match &case.else_expr {
         None => {
-            nulls = true;
+            nulls = Nulls::Some;
             None
         }
         Some(expr) => match over(expr, known)? {
             Some((expr, null)) => {
-                nulls |= null;
+                nulls = nulls.or(null);
                 Some(Box::new(expr))
             }
             None => return Ok(None),
@@ -140,7 +142,7 @@ fn case_over(case: &Case, known: &Known<'_>) -> DataFusionResult<Option<(Expr, b
     Ok(Some((Expr::Case(Case::new(base, branches, otherwise)), nulls)))
 }
 
-fn call_over(call: &ScalarFunction, known: &Known<'_>) -> DataFusionResult<Option<(Expr, bool)>> {
+fn call_over(call: &ScalarFunction, known: &Known<'_>) -> DataFusionResult<Option<(Expr, Nulls)>> {
     match (call.name(), call.args.as_slice()) {
         (EXACT_AMOUNT, [Expr::Column(column)]) => Ok(summed((known.find_exact)(column))),
         ("coalesce", [first, Expr::Literal(zero, _)]) if is_zero(zero) => {
@@ -150,7 +152,7 @@ fn call_over(call: &ScalarFunction, known: &Known<'_>) -> DataFusionResult<Optio
                 let args = vec![expr, Expr::Literal(zero.clone(), None)];
                 (
                     Expr::ScalarFunction(ScalarFunction::new_udf(call.func.clone(), args)),
-                    false,
+                    Nulls::Never,
                 )
             }))
         }

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan,
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use super::chain::{Part, table_of};
-use super::dimension::{self, Found};
+use super::dimension::{self, Found, Nulls};
 use super::linear::{self, Known};
 use super::{Measured, Need, Switch, where_passes};
 use crate::costs::mapping::{self, COLUMNS};
@@ -240,16 +240,19 @@ impl<'a> Months<'a> {
     /// What a column is in all of them. `delivered` is the column that it comes from, where that may be absent from a month.
     fn find(&self, name: &str, delivered: Option<&str>, at: &dyn Fn(&str) -> Expr, level: Level) -> Found {
         let mut found: Option<(&str, Role)> = None;
-        let mut absent = false;
+        let mut nulls = Vec::with_capacity(self.0.len());
         for (snapshot, rollup) in &self.0 {
             let Some(column) = rollup.column(name) else {
                 let delivers = |name: &str| snapshot.columns.iter().any(|column| column.name == name);
                 if delivered.is_none_or(delivers) {
                     return Found::Lost;
                 }
-                absent = true;
+                nulls.push(Some(u32::MAX));
                 continue;
             };
+            if let Role::Sum { nulls: alike } = &column.role {
+                nulls.push(*alike);
+            }
             found = match (found, &column.role) {
                 (None, role) => Some((&column.name, role.clone())),
                 (Some((known, _)), _) if known != column.name => return Found::Lost,
@@ -266,9 +269,7 @@ impl<'a> Months<'a> {
                 (Some((name, Role::Instant { whole: all })), Role::Instant { whole }) => {
                     Some((name, Role::Instant { whole: all && *whole }))
                 }
-                (Some((name, Role::Sum { nulls: any })), Role::Sum { nulls }) => {
-                    Some((name, Role::Sum { nulls: any || *nulls }))
-                }
+                (Some((name, Role::Sum { .. })), role @ Role::Sum { .. }) => Some((name, role.clone())),
                 (Some((name, known)), role) if known == *role => Some((name, known)),
                 _ => return Found::Lost,
             };
@@ -279,7 +280,7 @@ impl<'a> Months<'a> {
             Some((name, Role::Map { without, .. })) => Found::Map(at(name), without),
             Some((name, Role::Instant { whole: true })) => Found::Same(at(name)),
             Some((name, Role::Instant { whole: false })) => Found::Cut(at(name), level.grain()),
-            Some((name, Role::Sum { nulls })) => Found::Sum(at(name), nulls || absent),
+            Some((name, Role::Sum { .. })) => Found::Sum(at(name), Nulls::of(nulls)),
             Some((_, Role::Rows)) => Found::Lost,
         }
     }
