@@ -15,10 +15,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, LikeExpr};
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -42,11 +42,25 @@ impl PhysicalOptimizerRule for DistinctTexts {
                 return Ok(Transformed::no(plan));
             };
             let schema = filter.input().schema();
-            let predicate = Arc::clone(filter.predicate()).transform_down(|expr| wrapped(expr, &schema))?;
-            if !predicate.transformed {
+            let mut changed = false;
+            let mut conditions = Vec::new();
+            for condition in split_conjunction(filter.predicate()) {
+                let condition = Arc::clone(condition);
+                // An equality says that something is constant, which the plan above may count on.
+                if is_equality(&condition) {
+                    conditions.push(condition);
+                    continue;
+                }
+                let condition = condition.transform_down(|expr| wrapped(expr, &schema))?;
+                changed |= condition.transformed;
+                conditions.push(condition.data);
+            }
+            if !changed {
                 return Ok(Transformed::no(plan));
             }
-            let filter = FilterExecBuilder::from(filter).with_predicate(predicate.data).build()?;
+            let filter = FilterExecBuilder::from(filter)
+                .with_predicate(conjunction(conditions))
+                .build()?;
             Ok(Transformed::yes(Arc::new(filter) as Arc<dyn ExecutionPlan>))
         })?;
         Ok(changed.data)
@@ -59,6 +73,11 @@ impl PhysicalOptimizerRule for DistinctTexts {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+fn is_equality(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let binary = expr.downcast_ref::<BinaryExpr>();
+    binary.is_some_and(|binary| *binary.op() == Operator::Eq)
 }
 
 /// The expression to be evaluated on distinct texts, if it is worth that.
@@ -94,7 +113,7 @@ fn wrapped(expr: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> DataFusionResult<
 
 /// Whether evaluating it costs more than telling views apart.
 fn takes_computing(expr: &Arc<dyn PhysicalExpr>) -> DataFusionResult<bool> {
-    use datafusion::logical_expr::Operator::{RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch};
+    use Operator::{RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch};
     expr.exists(|expr| {
         let matches = expr
             .downcast_ref::<BinaryExpr>()
@@ -233,7 +252,7 @@ fn place_of(view: u128) -> usize {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
-    use datafusion::logical_expr::Operator;
+    use datafusion::common::ScalarValue;
     use datafusion::physical_expr::expressions::{binary, like, lit};
     use proptest::prelude::*;
 
@@ -250,8 +269,9 @@ mod tests {
     fn both() -> (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>) {
         let schema = schema();
         let text = || Arc::new(Column::new("text", 1)) as Arc<dyn PhysicalExpr>;
-        let pattern = like(false, false, text(), lit("%ab%c%"), &schema).unwrap();
-        let equal = binary(text(), Operator::Eq, lit("a"), &schema).unwrap();
+        let literal = |text: &str| lit(ScalarValue::Utf8View(Some(text.to_owned())));
+        let pattern = like(false, false, text(), literal("%ab%c%"), &schema).unwrap();
+        let equal = binary(text(), Operator::Eq, literal("a"), &schema).unwrap();
         let plain = binary(pattern, Operator::Or, equal, &schema).unwrap();
         let changed = wrapped(Arc::clone(&plain), &schema).unwrap();
         assert!(changed.data.is::<Distinctly>());

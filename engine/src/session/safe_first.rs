@@ -12,12 +12,14 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+    BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+
+use crate::money::function::EXACT_AMOUNT;
 
 /// Splits filters into one of what cannot fail and, above it, one of the rest.
 #[derive(Debug)]
@@ -31,13 +33,21 @@ impl PhysicalOptimizerRule for SafeFirst {
             };
             let conditions = split_conjunction(filter.predicate()).into_iter().cloned();
             let (safe, rest): (Vec<_>, Vec<_>) = conditions.partition(cannot_fail);
-            if safe.is_empty() || rest.is_empty() {
+            let (amounts, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(fails_on_no_amount);
+            let mut steps: Vec<_> = [safe, amounts, rest]
+                .into_iter()
+                .filter(|step| !step.is_empty())
+                .collect();
+            let Some(last) = steps.pop().filter(|_| !steps.is_empty()) else {
                 return Ok(Transformed::no(plan));
+            };
+            let mut input = Arc::clone(filter.input());
+            for step in steps {
+                input = Arc::new(FilterExec::try_new(conjunction(step), input)?);
             }
-            let lower = FilterExec::try_new(conjunction(safe), Arc::clone(filter.input()))?;
             let upper = FilterExecBuilder::from(filter)
-                .with_predicate(conjunction(rest))
-                .with_input(Arc::new(lower))
+                .with_predicate(conjunction(last))
+                .with_input(input)
                 .build()?;
             Ok(Transformed::yes(Arc::new(upper) as Arc<dyn ExecutionPlan>))
         })?;
@@ -55,7 +65,22 @@ impl PhysicalOptimizerRule for SafeFirst {
 
 /// Whether the expression is made of comparisons alone. `table::prune` skips by no other ones.
 fn cannot_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    let itself = if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+    compares(expr) && expr.children().into_iter().all(cannot_fail)
+}
+
+/// Whether it fails at most on what is no amount. Amounts are stored columns in one form of a month and computed of doubles in
+/// another: whichever it is, what else may fail meets the rows that comparisons of amounts leave.
+fn fails_on_no_amount(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let of_amounts = expr.is::<CaseExpr>()
+        || expr
+            .downcast_ref::<ScalarFunctionExpr>()
+            .is_some_and(|function| function.name() == EXACT_AMOUNT);
+    (of_amounts || compares(expr)) && expr.children().into_iter().all(fails_on_no_amount)
+}
+
+/// Whether the expression itself, whatever it is made of, is a comparison or the like.
+fn compares(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         matches!(
             binary.op(),
             Operator::And
@@ -79,6 +104,5 @@ fn cannot_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
             || expr.is::<IsNotNullExpr>()
             || expr.is::<LikeExpr>()
             || expr.is::<NotExpr>()
-    };
-    itself && expr.children().into_iter().all(cannot_fail)
+    }
 }
