@@ -57,8 +57,8 @@ impl LocalExecutor {
         }
     }
 
-    /// Gives the rows of the same query again if they are kept; else admits the query and starts it. `timeout` counts from this call to the last row. Errors here: `Admission` if no slot
-    /// became free in time, `Deadline`, `Cancelled`. All others come through the stream, planning included; a file that
+    /// Gives the rows of the same query again if they are kept; else admits the query and starts it. `timeout` counts from this
+    /// call to the last row. Errors here: `Admission` if no slot became free in time, `Deadline`, `Cancelled`. All others come through the stream, planning included; a file that
     /// AWS replaced is `SnapshotReplaced`, and if that is the first item the query can be planned anew.
     pub async fn execute(&self, query: BoundQuery, cancel: CancellationToken, timeout: Duration) -> Result<RowStream> {
         let query = query.settled()?;
@@ -66,9 +66,10 @@ impl LocalExecutor {
         if let Some(rows) = former {
             // Nothing else here waits, and whoever asks in a loop must let others run.
             tokio::task::coop::consume_budget().await;
+            let rows = rows.to_vec();
             return match cancel.is_cancelled() {
                 true => Err(cancelled()),
-                false => Ok(stream::iter(rows.to_vec().into_iter().map(Ok)).boxed()),
+                false => Ok(stream::iter(rows.into_iter().map(Ok)).boxed()),
             };
         }
         let clock = Arc::clone(&self.clock);

@@ -244,7 +244,6 @@ fn place_of(view: u128) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "both halves go into the hash")]
     let (low, high) = (view as u64, (view >> 64) as u64);
     let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    #[expect(clippy::cast_possible_truncation, reason = "the highest bits alone, ten of them")]
     let place = (mixed >> 54) as usize;
     place % PLACES
 }

@@ -80,7 +80,7 @@ fn rows(count: u32) -> Vec<Row> {
                 ]),
             ),
         ]);
-        if n % 9 == 0 {
+        if n.is_multiple_of(9) {
             row.remove("line_item_resource_id");
             row.remove("resource_tags");
         }
