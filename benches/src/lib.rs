@@ -9,10 +9,6 @@ use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-/// What runs in the process of a bench has the allocator of `farthing`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod arguments;
 pub mod background;
 pub mod bucket;
